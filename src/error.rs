@@ -1,0 +1,84 @@
+//! What can go wrong with a request, as a closed set. The faces map it to their own status codes in one table.
+
+use std::fmt;
+
+/// A request's failure: a kind for programs and a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct InferError {
+    /// What class of failure it is; decides the status.
+    pub kind: ErrorKind,
+    /// What happened and what to do about it, for the caller. Holds no path and no secret.
+    pub message: String,
+}
+
+/// Result of a request's step.
+pub type Result<T> = std::result::Result<T, InferError>;
+
+impl InferError {
+    /// An error of `kind` that tells the caller `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+/// Every class of failure that a request can meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The request's body is empty.
+    EmptyBody,
+    /// The request can't be read: bad JSON, bad multipart, no image in it.
+    InvalidRequest,
+    /// A parameter is unknown or out of its range.
+    InvalidParameter,
+    /// The body's content type is none that the route takes.
+    UnsupportedMediaType,
+    /// The body has more bytes than the server takes.
+    PayloadTooLarge,
+    /// The bytes are no picture in a format that the server decodes.
+    UnsupportedImage,
+    /// The picture is damaged: truncated or corrupt.
+    InvalidImage,
+    /// The picture has more pixels than the server decodes.
+    ImageTooLarge,
+    /// No model of this name or version is served.
+    ModelNotFound,
+    /// The model is of another task than the route.
+    WrongTask,
+    /// The server takes no more work just now.
+    Overloaded,
+    /// The server or the model isn't ready, or is shutting down.
+    Unavailable,
+    /// The model failed on this input.
+    InferenceFailed,
+    /// A defect of the server.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The stable code that clients may match on.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::EmptyBody => "empty_body",
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidParameter => "invalid_parameter",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::UnsupportedImage => "unsupported_image",
+            Self::InvalidImage => "invalid_image",
+            Self::ImageTooLarge => "image_too_large",
+            Self::ModelNotFound => "model_not_found",
+            Self::WrongTask => "wrong_task",
+            Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
+            Self::InferenceFailed => "inference_failed",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.code())
+    }
+}

@@ -1,0 +1,4 @@
+#![forbid(unsafe_code)]
+//! Command line of `cenet-serve`.
+
+fn main() {}
