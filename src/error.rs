@@ -31,6 +31,10 @@ pub enum ErrorKind {
     InvalidRequest,
     /// A parameter is unknown or out of its range.
     InvalidParameter,
+    /// Nothing is served at this path.
+    RouteNotFound,
+    /// The path is served, but not with this method.
+    MethodNotAllowed,
     /// The body's content type is none that the route takes.
     UnsupportedMediaType,
     /// The body has more bytes than the server takes.
@@ -62,6 +66,8 @@ impl ErrorKind {
             Self::EmptyBody => "empty_body",
             Self::InvalidRequest => "invalid_request",
             Self::InvalidParameter => "invalid_parameter",
+            Self::RouteNotFound => "route_not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedImage => "unsupported_image",

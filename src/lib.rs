@@ -1,6 +1,28 @@
 #![forbid(unsafe_code)]
-//! Serves Channel Equilibrium networks, and any other ONNX image model.
+//! Serves Channel Equilibrium networks, and any other ONNX image classifier, over HTTP.
+//!
+//! ```text
+//! serve/http  ─ InferRequest ─> infer ─ InferResponse | InferError ─> JSON
+//!                                 │
+//!   admission -> decode -> preprocess -> batch -> session -> postprocess
+//! ```
+//!
+//! Dependencies point one way: `serve -> infer -> model -> {batch, vision} -> {backend, manifest, admission, cpu} -> error`.
+//! `axum` is named in `serve` alone, `ort` in `model` alone.
 
+pub mod admission;
+pub mod answer;
+pub mod backend;
+pub mod batch;
+pub mod cli;
+pub mod config;
+pub mod cpu;
 pub mod error;
+pub mod infer;
 pub mod manifest;
+pub mod metrics;
+pub mod model;
+pub mod serve;
+pub mod shutdown;
+pub mod telemetry;
 pub mod vision;

@@ -1,4 +1,8 @@
 #![forbid(unsafe_code)]
-//! Command line of `cenet-serve`.
+//! The program `cenet-serve`; see [`cenet_serve::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cenet_serve::cli::main(std::env::args_os().collect())
+}

@@ -1,5 +1,7 @@
 //! What a model directory declares in `model.toml`: parsed and checked, pure data. docs/model-directory.md is its reference.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The version of the manifest's format that this server reads.
@@ -36,12 +38,86 @@ pub struct Manifest {
     pub runtime: Runtime,
 }
 
+impl Manifest {
+    /// Parses and checks the text of a `model.toml`.
+    ///
+    /// # Errors
+    /// A sentence that names the key at fault, with its line where the parser knows it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let manifest: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.schema_version != SCHEMA_VERSION {
+            return Err(format!("schema_version is {}, this server reads {SCHEMA_VERSION}", self.schema_version));
+        }
+        let golden = self.golden.iter().flat_map(|golden| golden.image.iter().chain([&golden.tensors]));
+        for file in golden.chain([&self.model, &self.labels]) {
+            check_file_name(file)?;
+        }
+        if let Some(golden) = &self.golden
+            && !(golden.tolerance.is_finite() && golden.tolerance > 0.0)
+        {
+            return Err("golden.tolerance must be above 0".into());
+        }
+        self.preprocess.check()
+    }
+}
+
+/// A file of the model directory is named plainly: nothing of the manifest reaches outside of it.
+fn check_file_name(name: &str) -> Result<(), String> {
+    let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
+    if plain { Ok(()) } else { Err(format!("{name:?} must be the name of a file in the model's own directory")) }
+}
+
+impl Preprocess {
+    /// Longest side of a tensor, in pixels.
+    const MAX_SIDE: u32 = 8192;
+
+    /// Shape of the tensor for `batch` pictures.
+    pub fn tensor_shape(&self, batch: usize) -> [usize; 4] {
+        let [height, width] = self.size.map(|length| length as usize);
+        match self.layout {
+            Layout::Nchw => [batch, 3, height, width],
+            Layout::Nhwc => [batch, height, width, 3],
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let shorter_side = match self.resize {
+            Resize::ShorterSide { to } => Some(to),
+            Resize::Stretch | Resize::Letterbox { .. } => None,
+        };
+        let mut lengths = self.size.iter().copied().chain(shorter_side);
+        if !lengths.all(|length| (1..=Self::MAX_SIDE).contains(&length)) {
+            return Err(format!("preprocess: lengths must be from 1 to {} pixels", Self::MAX_SIDE));
+        }
+        if !self.std.iter().all(|value| value.is_finite() && *value > 0.0) {
+            return Err("preprocess.std: every number must be above 0".into());
+        }
+        if !(self.mean.iter().all(|value| value.is_finite()) && self.rescale.is_finite() && self.rescale > 0.0) {
+            return Err("preprocess: mean must be finite and rescale above 0".into());
+        }
+        Ok(())
+    }
+}
+
 /// What a model answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
     /// One score a label for the whole picture.
     Classify,
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Classify => "classify",
+        })
+    }
 }
 
 /// From picture to tensor; the defaults are torchvision's for ImageNet networks.

@@ -1,1 +1,33 @@
-//! The Channel Equilibrium operator.
+//! The Channel Equilibrium operator, `ai.cenet::ChannelEquilibrium` version 1, on the CPU.
+//!
+//! For each sample of `X`, shaped `[N, C, H, W]`, with its channels in `G` groups of `d`:
+//!
+//! ```text
+//! variance[c] = unbiased variance of X[c] over its H*W pixels
+//! gate        = sigmoid(fc2 . relu(LayerNorm(fc1 . variance)))
+//! Y[g]        = whitening[g] . X[g] + gate_scale * gate * X[g]
+//! ```
+//!
+//! after Shao et al., "Channel Equilibrium Networks for Learning Deep Representation", ICML 2020, with the constants of
+//! inference folded: `whitening` is `sigmoid(x_weight) * running_wm`, `gate_scale` is `(1 - sigmoid(x_weight)) /
+//! running_scale`.
+//!
+//! [`reference`] says it plainly; [`nchw`] computes it fast; [`onnx`] registers it with ONNX Runtime.
+
+#![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
+
+mod error;
+mod instruction_set;
+pub mod nchw;
+pub mod onnx;
+mod parallel;
+mod parameters;
+pub mod reference;
+mod shape;
+
+pub use error::ShapeError;
+pub use instruction_set::InstructionSet;
+pub use onnx::operator_domain;
+pub use parallel::{Parallel, Serial};
+pub use parameters::Parameters;
+pub use shape::{InputShapes, Shape};

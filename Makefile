@@ -1,0 +1,66 @@
+# `make run` serves the shipped models; `make test` checks everything that needs neither a GPU nor PyTorch.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+CARGO ?= cargo
+
+RUNTIME := runtime/libonnxruntime.so
+FIXTURES := .cache/fixtures/manifest.json
+FIXTURES_VENV := .cache/fixtures-venv
+PYTHON_VENV := .cache/python-venv
+OFFICIAL_MODEL := .cache/official-format/1
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## serve the shipped models on 127.0.0.1:8000
+	@echo 'try, from another terminal: curl --data-binary @photo.jpg http://127.0.0.1:8000/classify'
+	target/release/cenet-serve serve
+
+.PHONY: build
+build: $(RUNTIME) ## build target/release/cenet-serve
+	$(CARGO) build --release --locked
+
+.PHONY: runtime
+runtime: $(RUNTIME) ## fetch ONNX Runtime's shared library (pinned version and hash)
+
+$(RUNTIME): scripts/onnxruntime.txt scripts/fetch_onnxruntime.py
+	$(PYTHON) scripts/fetch_onnxruntime.py runtime
+
+.PHONY: test
+test: $(RUNTIME) $(FIXTURES) ## test everything that needs neither a GPU nor PyTorch
+	$(CARGO) test --workspace --locked
+
+.PHONY: fixtures
+fixtures: $(FIXTURES) ## draw the test pictures, with Pillow's answers for them
+
+$(FIXTURES): scripts/make_fixtures.py scripts/fixtures-requirements.txt
+	$(PYTHON) -m venv --clear $(FIXTURES_VENV)
+	$(FIXTURES_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/fixtures-requirements.txt
+	$(FIXTURES_VENV)/bin/python scripts/make_fixtures.py $(@D)
+
+.PHONY: lint
+lint: $(RUNTIME) ## check formatting, lints, documentation and which rooms name which libraries
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
+	scripts/check_rooms.sh
+
+.PHONY: bench
+bench: $(RUNTIME) ## measure the operator, and decoding with preprocessing
+	$(CARGO) bench --workspace --locked
+
+.PHONY: python
+python: $(PYTHON_VENV)/installed ## install the Python package with PyTorch (several GB) into .cache
+
+$(PYTHON_VENV)/installed: python/pyproject.toml python/requirements.lock
+	$(PYTHON) -m venv --clear $(PYTHON_VENV)
+	$(PYTHON_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement python/requirements.lock
+	$(PYTHON_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable python
+	touch $@
+
+.PHONY: test-python
+test-python: python $(RUNTIME) ## test training and export, and the authors' own network through the server's session
+	$(PYTHON_VENV)/bin/python -m pytest -q python/tests
+	$(CARGO) test --locked --test official_network

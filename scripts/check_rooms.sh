@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Each library is named in its own room alone: axum in serve/, ort in model/; unsafe code in ops/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+failed=0
+
+only_in() { # LIBRARY PATTERN ROOM
+  local strays
+  strays=$(grep -rnE "$2" src --include='*.rs' | grep -v "^src/$3/" || true)
+  if [ -n "$strays" ]; then
+    printf '%s is named outside src/%s:\n%s\n' "$1" "$3" "$strays"
+    failed=1
+  fi
+}
+
+only_in axum '\baxum(_extra)?::|use axum' serve
+only_in ort '\bort::|use ort\b' model
+only_in 'unsafe code' '\bunsafe (fn|impl|\{)' none
+exit $failed

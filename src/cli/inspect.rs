@@ -1,0 +1,92 @@
+//! `cenet-serve inspect`: what a model is, and what really runs it on this machine.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::Failure;
+use crate::backend::TensorInfo;
+use crate::model::{GoldenReport, Inspection, inspect, locate};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct InspectOptions {
+    /// A model's folder, or its name in the model repository
+    model: PathBuf,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Folder that holds the models, each in <name>/<version>/
+    #[arg(long, env = "CENET_MODEL_REPOSITORY", value_name = "DIR", default_value = "models")]
+    model_repository: PathBuf,
+}
+
+pub(super) fn run(options: &InspectOptions) -> Result<ExitCode, Failure> {
+    let inspection = inspect(&locate(&options.model, &options.model_repository)?)?;
+    let mut output = io::stdout().lock();
+    if options.json {
+        serde_json::to_writer_pretty(&mut output, &inspection)?;
+        writeln!(output)?;
+    } else {
+        print(&mut output, &inspection)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(output: &mut impl Write, inspection: &Inspection) -> Result<(), Failure> {
+    writeln!(output, "{} version {}, task {}", inspection.name, inspection.version, inspection.manifest.task)?;
+    if let Some(description) = &inspection.manifest.description {
+        writeln!(output, "{description}")?;
+    }
+    let graph = &inspection.graph;
+    writeln!(output, "\nnetwork      {} nodes, {} parameters, opset {}", graph.nodes, graph.parameters, graph.opset)?;
+    writeln!(output, "written by   {}", graph.producer)?;
+    print_tensors(output, "input", &inspection.signature.inputs)?;
+    print_tensors(output, "output", &inspection.signature.outputs)?;
+    writeln!(output, "labels       {}", inspection.labels)?;
+    print_ce_blocks(output, inspection)?;
+    writeln!(output, "\nrun on this machine by")?;
+    for count in &inspection.executed {
+        writeln!(output, "  {:26} {:4} x {}", count.provider, count.nodes, count.operator)?;
+    }
+    writeln!(output, "\npreprocess\n{}", indented(&toml::to_string(&inspection.manifest.preprocess)?))?;
+    writeln!(output, "golden pair  {}", golden_line(inspection.golden.as_ref()))?;
+    Ok(())
+}
+
+fn print_tensors(output: &mut impl Write, role: &str, tensors: &[TensorInfo]) -> io::Result<()> {
+    tensors.iter().try_for_each(|tensor| {
+        writeln!(output, "{role:12} {} {} {:?}", tensor.name, tensor.data_type, tensor.shape)
+    })
+}
+
+fn print_ce_blocks(output: &mut impl Write, inspection: &Inspection) -> io::Result<()> {
+    let blocks = &inspection.graph.ce_blocks;
+    if blocks.is_empty() {
+        return writeln!(output, "CE blocks    none");
+    }
+    writeln!(output, "\nCE blocks    {}, run by {}", blocks.len(), inspection.ce_kernel)?;
+    blocks.iter().try_for_each(|block| {
+        writeln!(
+            output,
+            "  {:40} {:5} channels = {:3} groups of {:3}",
+            block.name, block.channels, block.groups, block.group_width
+        )
+    })
+}
+
+fn golden_line(golden: Option<&GoldenReport>) -> String {
+    let Some(golden) = golden else { return "none".into() };
+    let picture = golden.input_difference.map(|difference| format!("; golden picture within {difference:.2e}"));
+    format!(
+        "reproduced: largest difference {:.2e}, {:.2e} of the largest value{}",
+        golden.max_abs_difference,
+        golden.relative_difference,
+        picture.unwrap_or_default()
+    )
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}

@@ -1,0 +1,52 @@
+//! The command line: `serve`, `predict`, `inspect`.
+
+mod inspect;
+mod predict;
+mod serve;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{ServeConfig, parse_with_file};
+
+/// Serves Channel Equilibrium networks, and any other ONNX image classifier, over HTTP
+#[derive(Debug, Parser)]
+#[command(name = "cenet-serve", version, max_term_width = 100)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve every model of a repository
+    Serve(Box<ServeConfig>),
+    /// Have a model look at pictures, without a server
+    Predict(predict::PredictOptions),
+    /// Show what a model is and how it runs here
+    Inspect(inspect::InspectOptions),
+}
+
+/// What ended a command early, for people.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs the program; 0 when all went well, 1 when something failed, 2 when the arguments are wrong.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let parsed = parse_with_file(CommandLine::command(), &arguments)
+        .and_then(|matches| CommandLine::from_arg_matches(&matches));
+    let command = match parsed {
+        Ok(line) => line.command,
+        Err(error) => error.exit(),
+    };
+    let outcome = match command {
+        Command::Serve(config) => serve::run(&config),
+        Command::Predict(options) => predict::run(options),
+        Command::Inspect(options) => inspect::run(&options),
+    };
+    outcome.unwrap_or_else(|failure| {
+        eprintln!("error: {failure}");
+        ExitCode::FAILURE
+    })
+}

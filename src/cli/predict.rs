@@ -1,0 +1,112 @@
+//! `cenet-serve predict`: the way of a request without a server.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use indicatif::{ProgressBar, ProgressIterator};
+use serde::Serialize;
+
+use super::Failure;
+use crate::answer::Answer;
+use crate::config::LimitOptions;
+use crate::error::Result;
+use crate::infer::{Engine, InferOptions, InferRequest};
+use crate::manifest::Task;
+use crate::model::{LoadOptions, Model, Repository, locate};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PredictOptions {
+    /// A model's folder, or its name in the model repository
+    model: PathBuf,
+
+    /// Pictures to look at
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+
+    /// Print JSON, an array with one element a picture
+    #[arg(long)]
+    json: bool,
+
+    /// Show at most so many labels
+    #[arg(long, value_name = "N", default_value_t = crate::infer::DEFAULT_TOP_K)]
+    top_k: usize,
+
+    /// Show only labels whose score is at least this
+    #[arg(long, value_name = "SCORE")]
+    threshold: Option<f32>,
+
+    /// Folder that holds the models, each in <name>/<version>/
+    #[arg(long, env = "CENET_MODEL_REPOSITORY", value_name = "DIR", default_value = "models")]
+    model_repository: PathBuf,
+
+    #[command(flatten)]
+    limits: LimitOptions,
+}
+
+/// One picture's outcome.
+#[derive(Serialize)]
+struct Outcome {
+    image: String,
+    #[serde(flatten)]
+    result: Verdict,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Verdict {
+    Answer(Answer),
+    Failed { code: &'static str, error: String },
+}
+
+/// Fails with 1 when a picture can't be answered; the others are answered all the same.
+pub(super) fn run(options: PredictOptions) -> std::result::Result<ExitCode, Failure> {
+    let model = Model::load(&locate(&options.model, &options.model_repository)?, &LoadOptions::default())?;
+    let engine = Engine::new(Repository::of(model), &options.limits)?;
+    let wanted = InferOptions { top_k: Some(options.top_k), threshold: options.threshold };
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let look = |path: &PathBuf| Outcome {
+        image: path.display().to_string(),
+        result: runtime.block_on(predict(&engine, path, wanted)).unwrap_or_else(|failure| failure),
+    };
+    let outcomes: Vec<Outcome> =
+        options.images.iter().progress_with(progress(options.images.len())).map(look).collect();
+    let mut output = io::stdout().lock();
+    if options.json {
+        serde_json::to_writer_pretty(&mut output, &outcomes)?;
+        writeln!(output)?;
+    } else {
+        outcomes.iter().try_for_each(|outcome| print_table(&mut output, outcome))?;
+    }
+    let failed = outcomes.iter().any(|outcome| matches!(outcome.result, Verdict::Failed { .. }));
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A bar where somebody watches and there is something to wait for.
+fn progress(pictures: usize) -> ProgressBar {
+    if pictures > 1 && io::stderr().is_terminal() { ProgressBar::new(pictures as u64) } else { ProgressBar::hidden() }
+}
+
+async fn predict(engine: &Engine, path: &Path, options: InferOptions) -> std::result::Result<Verdict, Verdict> {
+    let bytes = std::fs::read(path).map_err(|error| Verdict::Failed { code: "unreadable_file", error: error.to_string() })?;
+    let request =
+        InferRequest { task: Task::Classify, model: None, version: None, images: vec![Bytes::from(bytes)], options };
+    let answer: Result<Answer> = async {
+        let mut response = engine.infer(request).await?;
+        Ok(Answer::new(&response.model, response.results.remove(0)?))
+    }
+    .await;
+    answer.map(Verdict::Answer).map_err(|error| Verdict::Failed { code: error.kind.code(), error: error.message })
+}
+
+fn print_table(output: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
+    writeln!(output, "{}", outcome.image)?;
+    match &outcome.result {
+        Verdict::Failed { code, error } => writeln!(output, "  {code}: {error}"),
+        Verdict::Answer(answer) => answer
+            .predictions
+            .iter()
+            .try_for_each(|prediction| writeln!(output, "  {:6.4}  {}", prediction.score, prediction.label)),
+    }
+}

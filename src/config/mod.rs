@@ -1,0 +1,35 @@
+//! What can be set: on the command line, by environment variables, by a TOML file; in that order of precedence.
+
+mod file;
+mod limits;
+mod log;
+mod models;
+mod server;
+
+use std::path::PathBuf;
+
+pub use file::parse_with_file;
+pub use limits::LimitOptions;
+pub use log::{LogFormat, LogOptions};
+pub use models::ModelOptions;
+pub use server::ServerOptions;
+
+/// Everything that `cenet-serve serve` can be told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServeConfig {
+    /// TOML file with any of these options, `_` for `-` in their names
+    #[arg(long, env = "CENET_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where it listens and how it stops.
+    #[command(flatten)]
+    pub server: ServerOptions,
+    /// Which models it serves and how they run.
+    #[command(flatten)]
+    pub models: ModelOptions,
+    /// What it takes at most.
+    #[command(flatten)]
+    pub limits: LimitOptions,
+    /// What it tells about itself.
+    #[command(flatten)]
+    pub log: LogOptions,
+}

@@ -1,0 +1,196 @@
+//! The one way of a request, whichever face it came in by: admission, decode, preprocess, network, postprocess.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use ndarray::Array3;
+
+use crate::admission::Admission;
+use crate::config::LimitOptions;
+use crate::cpu::CpuPool;
+use crate::error::{ErrorKind, InferError, Result};
+use crate::manifest::Task;
+use crate::metrics::{Metrics, Stage};
+use crate::model::{Model, Repository};
+use crate::vision::{self, DecodeLimits, Prediction};
+
+/// Labels that an answer holds when nobody says how many.
+pub const DEFAULT_TOP_K: usize = 5;
+
+/// What every request shares.
+#[derive(Debug)]
+pub struct Engine {
+    /// The models that are served.
+    pub models: Repository,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    admission: Admission,
+    cpu: CpuPool,
+    decode_limits: DecodeLimits,
+}
+
+/// Pictures for one model.
+#[derive(Debug, Clone)]
+pub struct InferRequest {
+    /// What is asked for.
+    pub task: Task,
+    /// The model's name; the only model of the task when absent.
+    pub model: Option<String>,
+    /// The model's version; the newest when absent.
+    pub version: Option<String>,
+    /// Each picture's file as it came.
+    pub images: Vec<Bytes>,
+    /// What the answer should hold.
+    pub options: InferOptions,
+}
+
+/// What the answer should hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InferOptions {
+    /// At most so many labels; [`DEFAULT_TOP_K`] when absent, all when more than there are.
+    pub top_k: Option<usize>,
+    /// Only labels whose score is at least this.
+    pub threshold: Option<f32>,
+}
+
+/// What a model says of each picture, in the request's order.
+#[derive(Debug)]
+pub struct InferResponse {
+    /// The model that answered.
+    pub model: Arc<Model>,
+    /// One result a picture; one picture's failure leaves the others alone.
+    pub results: Vec<Result<ImageResult>>,
+}
+
+/// What a model says of one picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageResult {
+    /// Labels, best first.
+    pub predictions: Vec<Prediction>,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// How long each stage of one picture took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// File to pixels.
+    pub decode: Duration,
+    /// Pixels to tensor.
+    pub preprocess: Duration,
+    /// Waiting for the network.
+    pub queue: Duration,
+    /// The network.
+    pub inference: Duration,
+    /// Outputs to labels.
+    pub postprocess: Duration,
+    /// From admission to answer; more than the sum where the picture waited for a core.
+    pub total: Duration,
+}
+
+impl Timings {
+    /// Every stage with its time, in their order, without the total.
+    pub fn stages(&self) -> [(Stage, Duration); 5] {
+        [
+            (Stage::Decode, self.decode),
+            (Stage::Preprocess, self.preprocess),
+            (Stage::Queue, self.queue),
+            (Stage::Inference, self.inference),
+            (Stage::Postprocess, self.postprocess),
+        ]
+    }
+}
+
+impl InferOptions {
+    /// # Errors
+    /// `InvalidParameter` naming the option that is out of its range.
+    fn check(&self) -> Result<()> {
+        if self.top_k == Some(0) {
+            return Err(InferError::new(ErrorKind::InvalidParameter, "top_k must be at least 1"));
+        }
+        if self.threshold.is_some_and(|threshold| !threshold.is_finite()) {
+            return Err(InferError::new(ErrorKind::InvalidParameter, "threshold must be a finite number"));
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// An engine over `models` that takes what `limits` say.
+    ///
+    /// # Errors
+    /// When the operating system gives no threads.
+    pub fn new(models: Repository, limits: &LimitOptions) -> io::Result<Self> {
+        Ok(Self {
+            models,
+            metrics: Arc::new(Metrics::new()),
+            admission: Admission::new(usize::from(limits.max_images_in_flight)),
+            cpu: CpuPool::new(limits.decode_threads).map_err(io::Error::other)?,
+            decode_limits: limits.decode_limits(),
+        })
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// What is wrong with the request as a whole; what is wrong with one picture is that picture's result.
+    pub async fn infer(&self, request: InferRequest) -> Result<InferResponse> {
+        request.options.check()?;
+        let model = self.models.find(request.task, request.model.as_deref(), request.version.as_deref())?;
+        if request.images.is_empty() {
+            return Err(InferError::new(ErrorKind::InvalidRequest, "the request holds no image"));
+        }
+        let _permit = self.admission.admit(request.images.len())?;
+        let pictures = request.images.into_iter().map(|image| self.infer_image(model, image, request.options));
+        Ok(InferResponse { model: Arc::clone(model), results: join_all(pictures).await })
+    }
+
+    async fn infer_image(&self, model: &Arc<Model>, image: Bytes, options: InferOptions) -> Result<ImageResult> {
+        let result = self.run_stages(model, image, options).await;
+        self.metrics.record_image(&model.directory.name, &result);
+        result
+    }
+
+    async fn run_stages(&self, model: &Arc<Model>, image: Bytes, options: InferOptions) -> Result<ImageResult> {
+        let started = Instant::now();
+        let mut timings = Timings::default();
+        let (owner, limits) = (Arc::clone(model), self.decode_limits);
+        let prepared = self.cpu.run(move || prepare(&image, &owner, &limits)).await?;
+        (timings.decode, timings.preprocess) = (prepared.decode, prepared.preprocess);
+        let answer = model.batcher.infer(prepared.tensor.into_dyn()).await?;
+        (timings.queue, timings.inference) = (answer.queue, answer.inference);
+        let finishing = Instant::now();
+        let predictions = name_outputs(model, &answer.outputs[model.head_output], options)?;
+        timings.postprocess = finishing.elapsed();
+        timings.total = started.elapsed();
+        Ok(ImageResult { predictions, timings })
+    }
+}
+
+struct Prepared {
+    tensor: Array3<f32>,
+    decode: Duration,
+    preprocess: Duration,
+}
+
+fn prepare(image: &[u8], model: &Model, limits: &DecodeLimits) -> Result<Prepared> {
+    let preprocess = &model.directory.manifest.preprocess;
+    let started = Instant::now();
+    let picture = vision::decode(image, &preprocess.decode_policy(), limits)?;
+    let decoded = Instant::now();
+    let tensor = vision::preprocess(&picture, preprocess)?;
+    Ok(Prepared { tensor, decode: decoded - started, preprocess: decoded.elapsed() })
+}
+
+fn name_outputs(model: &Model, output: &ndarray::ArrayD<f32>, options: InferOptions) -> Result<Vec<Prediction>> {
+    let labels = &model.directory.labels;
+    let outputs = output.as_slice().filter(|outputs| outputs.len() == labels.len()).ok_or_else(|| {
+        let message = format!("the model gives {:?} scores for {} labels", output.shape(), labels.len());
+        InferError::new(ErrorKind::InferenceFailed, message)
+    })?;
+    let top_k = options.top_k.unwrap_or(DEFAULT_TOP_K);
+    vision::classify(outputs, labels, model.directory.manifest.head.activation, top_k, options.threshold)
+}

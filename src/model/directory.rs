@@ -1,0 +1,124 @@
+//! A model directory, `<name>/<version>`: read, and checked against the network it holds.
+
+use std::path::{Path, PathBuf};
+
+use super::{GoldenReport, LoadError, LoadResult, OnnxSession, SessionOptions, golden, name_and_version};
+use crate::backend::{Signature, TensorInfo};
+use crate::manifest::Manifest;
+
+/// The file that makes a folder a model directory.
+pub(super) const MANIFEST_FILE: &str = "model.toml";
+
+/// What a model directory declares.
+#[derive(Debug, Clone)]
+pub struct ModelDirectory {
+    /// The model's name.
+    pub name: String,
+    /// The version, from 1 on.
+    pub version: u32,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its `model.toml`.
+    pub manifest: Manifest,
+    /// A label for each score, in the order of the outputs.
+    pub labels: Vec<String>,
+}
+
+impl ModelDirectory {
+    /// Reads manifest and labels of the directory at `path`.
+    ///
+    /// # Errors
+    /// [`LoadError::Read`] and [`LoadError::Manifest`].
+    pub fn read(path: &Path) -> LoadResult<Self> {
+        let absolute = path.canonicalize().map_err(LoadError::read(path))?;
+        let (name, version) = name_and_version(&absolute).ok_or_else(|| LoadError::Repository {
+            path: path.to_path_buf(),
+            message: "a model directory is called <name>/<version>, the version a whole number from 1 on".into(),
+        })?;
+        let manifest_path = path.join(MANIFEST_FILE);
+        let text = std::fs::read_to_string(&manifest_path).map_err(LoadError::read(&manifest_path))?;
+        let manifest =
+            Manifest::parse(&text).map_err(|message| LoadError::Manifest { path: manifest_path, message })?;
+        let labels = read_labels(&path.join(&manifest.labels))?;
+        Ok(Self { name, version, path: path.to_path_buf(), manifest, labels })
+    }
+
+    /// The ONNX file.
+    pub fn model_path(&self) -> PathBuf {
+        self.path.join(&self.manifest.model)
+    }
+
+    /// Opens a session as the manifest and, where that leaves it open, `default_threads` say.
+    ///
+    /// # Errors
+    /// As [`OnnxSession::load`].
+    pub fn open_session(&self, default_threads: usize) -> LoadResult<OnnxSession> {
+        let declared = self.manifest.runtime.threads;
+        let threads = if declared == 0 { default_threads } else { declared };
+        OnnxSession::load(&self.model_path(), &SessionOptions { threads, ..SessionOptions::default() })
+    }
+
+    /// Checks that the network takes what `[preprocess]` makes and gives what `[head]` reads; the position of that output.
+    ///
+    /// # Errors
+    /// [`LoadError::Mismatch`] naming both sides.
+    pub fn check_signature(&self, signature: &Signature) -> LoadResult<usize> {
+        let preprocess = &self.manifest.preprocess;
+        let [input] = signature.inputs.as_slice() else {
+            return mismatch(format!("the network takes {} inputs, one picture is given", signature.inputs.len()));
+        };
+        if input.name != preprocess.input {
+            return mismatch(format!("preprocess.input is {:?}, the network's is {:?}", preprocess.input, input.name));
+        }
+        require_shape(input, &preprocess.tensor_shape(1).map(|length| length as i64))?;
+        let head = &self.manifest.head;
+        let position = signature.outputs.iter().position(|output| output.name == head.output);
+        let Some(position) = position else {
+            let names: Vec<_> = signature.outputs.iter().map(|output| output.name.as_str()).collect();
+            return mismatch(format!("head.output is {:?}, the network's outputs are {names:?}", head.output));
+        };
+        require_shape(&signature.outputs[position], &[1, self.labels.len() as i64])?;
+        Ok(position)
+    }
+
+    /// Reproduces the golden pair, where the manifest names one.
+    ///
+    /// # Errors
+    /// [`LoadError::Golden`].
+    pub fn check_golden(&self, session: &mut OnnxSession) -> LoadResult<Option<GoldenReport>> {
+        let Some(golden) = &self.manifest.golden else { return Ok(None) };
+        let signature = session.signature().clone();
+        golden::check(&self.path, &self.manifest, golden, &signature, session).map(Some)
+    }
+}
+
+fn read_labels(path: &Path) -> LoadResult<Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(LoadError::read(path))?;
+    let labels: Vec<_> = text.lines().map(|line| line.trim().to_owned()).collect();
+    let problem = if labels.is_empty() {
+        Some("holds no label".to_owned())
+    } else {
+        labels.iter().position(String::is_empty).map(|line| format!("line {} is empty", line + 1))
+    };
+    match problem {
+        None => Ok(labels),
+        Some(message) => Err(LoadError::Manifest { path: path.to_path_buf(), message }),
+    }
+}
+
+/// `expected` is one batch's shape; the network may leave any dimension open.
+fn require_shape(tensor: &TensorInfo, expected: &[i64]) -> LoadResult<()> {
+    let same_rank = tensor.shape.len() == expected.len();
+    let fits = tensor.shape.iter().zip(expected).all(|(given, wanted)| *given == -1 || given == wanted);
+    if tensor.data_type == "f32" && same_rank && fits {
+        return Ok(());
+    }
+    mismatch(format!(
+        "{:?} is {} {:?} in the network, model.toml and labels ask for f32 {expected:?}",
+        tensor.name, tensor.data_type, tensor.shape
+    ))
+}
+
+fn mismatch<T>(message: String) -> LoadResult<T> {
+    Err(LoadError::Mismatch(message))
+}

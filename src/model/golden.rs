@@ -1,0 +1,106 @@
+//! The golden pair: an input with the outputs that the exporter saw for it, reproduced before a model is served.
+
+use std::fs::File;
+use std::path::Path;
+
+use ndarray::ArrayD;
+use ndarray_npy::NpzReader;
+use serde::Serialize;
+
+use super::{LoadError, LoadResult};
+use crate::backend::{Backend, Signature};
+use crate::manifest::{Golden, Manifest};
+use crate::vision::{self, DecodeLimits};
+
+/// How well the golden pair was reproduced.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GoldenReport {
+    /// Largest absolute difference over all outputs.
+    pub max_abs_difference: f32,
+    /// The same as a share of the largest expected absolute value.
+    pub relative_difference: f32,
+    /// Largest absolute difference between the stored input and the golden picture's preprocessing, where there is one.
+    pub input_difference: Option<f32>,
+}
+
+/// Runs the golden pair of the model in `folder` and compares.
+///
+/// # Errors
+/// [`LoadError::Golden`] when a file or an array is missing, the backend fails, or a difference is above the tolerance.
+pub(super) fn check(
+    folder: &Path,
+    manifest: &Manifest,
+    golden: &Golden,
+    signature: &Signature,
+    backend: &mut dyn Backend,
+) -> LoadResult<GoldenReport> {
+    let mut archive = open(&folder.join(&golden.tensors))?;
+    let input = read(&mut archive, &manifest.preprocess.input)?;
+    let input_difference = match &golden.image {
+        Some(image) => Some(compare_picture(&folder.join(image), manifest, &input)?),
+        None => None,
+    };
+    let outputs = backend.infer(input).map_err(|error| LoadError::Golden(error.message))?;
+    let mut report = GoldenReport { max_abs_difference: 0.0, relative_difference: 0.0, input_difference };
+    for (info, output) in signature.outputs.iter().zip(&outputs) {
+        report.add(&info.name, &read(&mut archive, &info.name)?, output)?;
+    }
+    if report.relative_difference <= golden.tolerance {
+        return Ok(report);
+    }
+    Err(LoadError::Golden(format!(
+        "the outputs differ by {:.3e} of the largest expected value, the tolerance is {:.3e}",
+        report.relative_difference, golden.tolerance
+    )))
+}
+
+impl GoldenReport {
+    fn add(&mut self, name: &str, expected: &ArrayD<f32>, actual: &ArrayD<f32>) -> LoadResult<()> {
+        let difference = max_abs_difference(name, expected, actual)?;
+        let largest = expected.iter().fold(f32::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
+        self.max_abs_difference = self.max_abs_difference.max(difference);
+        self.relative_difference = self.relative_difference.max(difference / largest);
+        Ok(())
+    }
+}
+
+/// Infinite where a value is no number, so that it passes no tolerance.
+fn max_abs_difference(name: &str, expected: &ArrayD<f32>, actual: &ArrayD<f32>) -> LoadResult<f32> {
+    if expected.shape() != actual.shape() {
+        let message = format!("{name} has shape {:?}, expected {:?}", actual.shape(), expected.shape());
+        return Err(LoadError::Golden(message));
+    }
+    let differences = expected.iter().zip(actual).map(|(expected, actual)| (expected - actual).abs());
+    Ok(differences.fold(0.0, |largest: f32, value| if value.is_nan() { f32::INFINITY } else { largest.max(value) }))
+}
+
+/// Largest difference of one pixel value that a golden picture may show, in units of 1/255: decoders differ by this much.
+const PICTURE_TOLERANCE_LEVELS: f32 = 4.0;
+
+fn compare_picture(path: &Path, manifest: &Manifest, expected: &ArrayD<f32>) -> LoadResult<f32> {
+    let bytes = std::fs::read(path).map_err(LoadError::read(path))?;
+    let preprocess = &manifest.preprocess;
+    let tensor = vision::decode(&bytes, &preprocess.decode_policy(), &DecodeLimits::default())
+        .and_then(|picture| vision::preprocess(&picture, preprocess))
+        .map_err(|error| LoadError::Golden(error.message))?
+        .insert_axis(ndarray::Axis(0));
+    let difference = max_abs_difference("the golden picture's tensor", expected, &tensor.into_dyn())?;
+    let narrowest = preprocess.std.iter().copied().fold(f32::INFINITY, f32::min);
+    let allowed = PICTURE_TOLERANCE_LEVELS * preprocess.rescale / narrowest;
+    if difference <= allowed {
+        return Ok(difference);
+    }
+    Err(LoadError::Golden(format!(
+        "the golden picture's preprocessing differs by {difference:.4} from the stored input, {allowed:.4} is allowed: \
+         [preprocess] doesn't say how the network was trained"
+    )))
+}
+
+fn open(path: &Path) -> LoadResult<NpzReader<File>> {
+    let file = File::open(path).map_err(LoadError::read(path))?;
+    NpzReader::new(file).map_err(|error| LoadError::Golden(format!("{}: {error}", path.display())))
+}
+
+fn read(archive: &mut NpzReader<File>, name: &str) -> LoadResult<ArrayD<f32>> {
+    archive.by_name(name).map_err(|error| LoadError::Golden(format!("array {name}: {error}")))
+}

@@ -1,0 +1,64 @@
+//! Everything that can be told of a model directory, seen by loading and running it.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{GoldenReport, GraphSummary, LoadResult, ModelDirectory, NodeCount, profile};
+use crate::backend::Signature;
+use crate::manifest::Manifest;
+
+/// What a model is, and what runs it on this machine.
+#[derive(Debug, Clone, Serialize)]
+pub struct Inspection {
+    /// The model's name.
+    pub name: String,
+    /// The model's version.
+    pub version: u32,
+    /// Its `model.toml`.
+    pub manifest: Manifest,
+    /// How many labels it tells apart.
+    pub labels: usize,
+    /// What the ONNX file holds.
+    pub graph: GraphSummary,
+    /// What the network takes and gives.
+    pub signature: Signature,
+    /// What runs the Channel Equilibrium blocks.
+    pub ce_kernel: String,
+    /// What was seen to run, by provider and operator.
+    pub executed: Vec<NodeCount>,
+    /// How the golden pair was reproduced, where there is one.
+    pub golden: Option<GoldenReport>,
+}
+
+/// Loads the model directory at `path`, runs it and tells everything about it.
+///
+/// # Errors
+/// As for serving it.
+pub fn inspect(path: &Path) -> LoadResult<Inspection> {
+    let directory = ModelDirectory::read(path)?;
+    let mut session = directory.open_session(0)?;
+    directory.check_signature(session.signature())?;
+    let golden = directory.check_golden(&mut session)?;
+    let executed = profile(&directory.model_path(), &directory.manifest.preprocess, false)?;
+    Ok(Inspection {
+        graph: GraphSummary::read(&directory.model_path())?,
+        signature: session.signature().clone(),
+        ce_kernel: ce_kernel(&executed),
+        labels: directory.labels.len(),
+        name: directory.name,
+        version: directory.version,
+        manifest: directory.manifest,
+        executed,
+        golden,
+    })
+}
+
+/// The native kernel runs what the session kept as nodes of the operator; else the session has inlined its body.
+fn ce_kernel(executed: &[NodeCount]) -> String {
+    let kept: usize = executed.iter().filter(|count| count.operator == ce_op::onnx::NAME).map(|count| count.nodes).sum();
+    match kept {
+        0 => "ONNX Runtime, from the operator's function body".into(),
+        nodes => format!("the native kernel ({}), {nodes} nodes", ce_op::InstructionSet::best().name()),
+    }
+}

@@ -1,0 +1,73 @@
+//! Which kernel of which provider really runs each node: read from ONNX Runtime's own profile of one run.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use ndarray::ArrayD;
+use serde::{Deserialize, Serialize};
+
+use super::{LoadError, LoadResult, OnnxSession, SessionOptions};
+use crate::backend::Backend;
+use crate::manifest::Preprocess;
+
+/// How many nodes of one operator a provider ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NodeCount {
+    /// The operator, as ONNX Runtime ran it after its own rewriting.
+    pub operator: String,
+    /// The execution provider, such as `CPUExecutionProvider`.
+    pub provider: String,
+    /// How many nodes.
+    pub nodes: usize,
+}
+
+/// Runs the network at `path` once on zeros of the shape that `preprocess` makes, and counts what ran.
+///
+/// # Errors
+/// As [`OnnxSession::load`]; [`LoadError::Runtime`] when the run or its profile fails.
+pub fn profile(
+    path: &std::path::Path,
+    preprocess: &Preprocess,
+    without_native_kernel: bool,
+) -> LoadResult<Vec<NodeCount>> {
+    let failed = |error: &dyn std::fmt::Display| LoadError::Runtime(format!("the profile failed: {error}"));
+    let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
+    let options = SessionOptions { profile: Some(folder.path().join("profile")), without_native_kernel, threads: 1 };
+    let mut session = OnnxSession::load(path, &options)?;
+    let zeros = ArrayD::zeros(preprocess.tensor_shape(1).as_slice());
+    session.infer(zeros).map_err(|error| failed(&error))?;
+    let written = session.end_profile()?;
+    let text = fs::read(&written).map_err(LoadError::read(written))?;
+    let events: Vec<Event> = serde_json::from_slice(&text).map_err(|error| failed(&error))?;
+    Ok(count(&events))
+}
+
+#[derive(Deserialize)]
+struct Event {
+    cat: String,
+    name: String,
+    #[serde(default)]
+    args: Arguments,
+}
+
+#[derive(Default, Deserialize)]
+struct Arguments {
+    #[serde(default)]
+    op_name: String,
+    #[serde(default)]
+    provider: String,
+}
+
+fn count(events: &[Event]) -> Vec<NodeCount> {
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let runs = events.iter().filter(|event| event.cat == "Node" && event.name.ends_with("_kernel_time"));
+    for event in runs {
+        *counts.entry((&event.args.op_name, &event.args.provider)).or_default() += 1;
+    }
+    let entry = |((operator, provider), nodes): ((&str, &str), usize)| NodeCount {
+        operator: operator.to_owned(),
+        provider: provider.to_owned(),
+        nodes,
+    };
+    counts.into_iter().map(entry).collect()
+}

@@ -1,0 +1,96 @@
+//! One ONNX Runtime session on the CPU, with the native Channel Equilibrium kernel registered.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::ArrayD;
+use ort::session::{Session, SessionInputValue, builder::SessionBuilder};
+use ort::value::{Outlet, Tensor, ValueType};
+
+use super::{LoadError, LoadResult, runtime};
+use crate::backend::{Backend, Signature, TensorInfo};
+use crate::error::{ErrorKind, InferError, Result};
+
+/// How a session is made.
+#[derive(Debug, Clone, Default)]
+pub struct SessionOptions {
+    /// Threads that one inference uses; 0 means one a core.
+    pub threads: usize,
+    /// Leaves the native kernel out, so that ONNX Runtime inlines the operator's function body. For comparison only.
+    pub without_native_kernel: bool,
+    /// Where to write a profile of every run; ended by [`OnnxSession::end_profile`].
+    pub profile: Option<PathBuf>,
+}
+
+/// A network loaded by ONNX Runtime.
+#[derive(Debug)]
+pub struct OnnxSession {
+    session: Session,
+    signature: Signature,
+}
+
+impl OnnxSession {
+    /// Loads the ONNX file at `path`.
+    ///
+    /// # Errors
+    /// [`LoadError::Runtime`] without a usable ONNX Runtime, [`LoadError::Session`] when it refuses the network.
+    pub fn load(path: &Path, options: &SessionOptions) -> LoadResult<Self> {
+        let environment = runtime::environment()?;
+        let refused =
+            |error: ort::Error| LoadError::Session { path: path.to_path_buf(), message: error.message().to_owned() };
+        let builder = Session::builder(environment).map_err(refused)?;
+        let session = configure(builder, options).and_then(|mut builder| builder.commit_from_file(path));
+        let session = session.map_err(refused)?;
+        let signature = Signature { inputs: describe(session.inputs()), outputs: describe(session.outputs()) };
+        Ok(Self { session, signature })
+    }
+
+    /// What the network takes and gives.
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Ends a profile that was asked for, and names its file.
+    ///
+    /// # Errors
+    /// [`LoadError::Runtime`] when no profile was asked for.
+    pub fn end_profile(&mut self) -> LoadResult<PathBuf> {
+        self.session.end_profiling().map(PathBuf::from).map_err(|error| LoadError::Runtime(error.message().to_owned()))
+    }
+}
+
+fn configure(builder: SessionBuilder, options: &SessionOptions) -> ort::Result<SessionBuilder> {
+    // spinning threads cost a small network dearly when the cores decode pictures too
+    let mut builder = builder.with_intra_op_spinning(false)?.with_intra_threads(options.threads)?;
+    if !options.without_native_kernel {
+        builder = builder.with_operators(ce_op::operator_domain()?)?;
+    }
+    if let Some(profile) = &options.profile {
+        builder = builder.with_profiling(profile)?;
+    }
+    Ok(builder)
+}
+
+impl Backend for OnnxSession {
+    fn infer(&mut self, input: ArrayD<f32>) -> Result<Vec<ArrayD<f32>>> {
+        run(&mut self.session, input).map_err(|error| {
+            InferError::new(ErrorKind::InferenceFailed, format!("the model failed: {}", error.message()))
+        })
+    }
+}
+
+fn run(session: &mut Session, input: ArrayD<f32>) -> ort::Result<Vec<ArrayD<f32>>> {
+    let outputs = session.run([SessionInputValue::from(Tensor::from_array(input)?)])?;
+    outputs.values().map(|value| Ok(value.try_extract_array::<f32>()?.into_owned())).collect()
+}
+
+fn describe(outlets: &[Outlet]) -> Vec<TensorInfo> {
+    outlets.iter().map(describe_outlet).collect()
+}
+
+fn describe_outlet(outlet: &Outlet) -> TensorInfo {
+    let (data_type, shape) = match outlet.dtype() {
+        ValueType::Tensor { ty, shape, .. } => (ty.to_string(), shape.to_vec()),
+        other => (other.to_string(), Vec::new()),
+    };
+    TensorInfo { name: outlet.name().to_owned(), data_type, shape }
+}

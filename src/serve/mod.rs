@@ -1,0 +1,11 @@
+//! The faces of the server: they translate, and decide nothing.
+
+mod body;
+mod classify;
+mod http;
+mod layers;
+mod run;
+mod status;
+
+pub use http::{AppState, app};
+pub use run::run;

@@ -1,0 +1,121 @@
+//! The program as people start it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models")
+}
+
+fn golden_picture() -> PathBuf {
+    repository().join("tiny_ce/1/golden.png")
+}
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cenet-serve"));
+    command.env("CENET_MODEL_REPOSITORY", repository());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    program().args(arguments).output().expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn predict_answers_as_the_server_does() {
+    let picture = golden_picture();
+    let output = run(&["predict", "tiny_ce", picture.to_str().expect("text"), "--json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let predicted: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(predicted[0]["model"], "tiny_ce");
+
+    let mut server = program()
+        .args(["serve", "--http-addr", "127.0.0.1:0", "--log-format", "json"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut log = BufReader::new(server.stderr.take().expect("piped"));
+    let address = listening_address(&mut log);
+    let mut connection = TcpStream::connect(&address).expect("it listens");
+    let body = std::fs::read(&picture).expect("the picture is there");
+    write!(connection, "POST /classify HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len())
+        .and_then(|()| connection.write_all(&body))
+        .expect("sent");
+    let mut reply = String::new();
+    connection.read_to_string(&mut reply).expect("answered");
+    let (head, body) = reply.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with("HTTP/1.1 200"), "{reply}");
+    let served: Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!(served["predictions"], predicted[0]["predictions"]);
+
+    let stopped = Command::new("kill").args(["-TERM", &server.id().to_string()]).status().expect("kill runs");
+    assert!(stopped.success());
+    assert!(server.wait().expect("it ends").success(), "SIGTERM is an orderly end");
+}
+
+/// Reads the log until the server says where it listens.
+fn listening_address(log: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert!(log.read_line(&mut line).expect("readable") > 0, "the server ended before it listened");
+        let event: Value = serde_json::from_str(&line).expect("a JSON line");
+        if let Some(address) = event["http_addr"].as_str() {
+            return address.to_owned();
+        }
+    }
+}
+
+#[test]
+fn predict_prints_a_table_and_goes_on_after_a_bad_picture() {
+    let output = run(&["predict", "tiny_ce", "Cargo.toml", golden_picture().to_str().expect("text")]);
+    assert_eq!(output.status.code(), Some(1), "a picture failed");
+    let table = text(&output.stdout);
+    assert!(table.contains("unsupported_image"), "{table}");
+    assert_eq!(table.lines().filter(|line| line.starts_with("  0.")).count(), 3, "{table}");
+}
+
+#[test]
+fn inspect_tells_what_runs() {
+    let output = run(&["inspect", "tiny_ce"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report = text(&output.stdout);
+    for expected in ["CE blocks", "native kernel", "CPUExecutionProvider", "shorter_side", "reproduced"] {
+        assert!(report.contains(expected), "{expected} is missing in\n{report}");
+    }
+}
+
+#[test]
+fn mistakes_are_told_plainly() {
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&["serve", "--model-repository", "no/such/folder"], 1, "no/such/folder"),
+        (&["serve", "--model-repository", "docs"], 1, "holds no model"),
+        (&["serve", "--http-addr", "nowhere"], 2, "--http-addr"),
+        (&["serve", "--log", "info,=,"], 1, "--log"),
+        (&["inspect", "nobody"], 1, "nobody"),
+        (&["predict", "tiny_ce"], 2, "<IMAGE>"),
+    ];
+    for (arguments, status, expected) in cases {
+        let output = run(arguments);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {message}");
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+        assert!(!message.contains("panicked"), "{message}");
+    }
+}
+
+#[test]
+fn without_onnx_runtime_the_program_says_what_to_do() {
+    let output = program().args(["inspect", "tiny_ce"]).env("ORT_DYLIB_PATH", "no/such/library.so").output();
+    let output = output.expect("the program starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("no/such/library.so"), "{}", text(&output.stderr));
+}

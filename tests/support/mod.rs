@@ -1,0 +1,175 @@
+//! What the tests of the request path share: a model with a network of the test's own, and a client without a socket.
+#![allow(dead_code, reason = "each test program uses its part")]
+
+use std::io::Cursor;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use cenet_serve::backend::{Backend, Signature, TensorInfo};
+use cenet_serve::batch::Batcher;
+use cenet_serve::config::LimitOptions;
+use cenet_serve::error::Result;
+use cenet_serve::infer::Engine;
+use cenet_serve::manifest::Manifest;
+use cenet_serve::model::{Model, ModelDirectory, Repository};
+use cenet_serve::serve::{AppState, app};
+use cenet_serve::shutdown::Readiness;
+use image::{ImageFormat, Rgb, RgbImage};
+use ndarray::{ArrayD, Axis};
+use serde_json::Value;
+use tower::ServiceExt;
+
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// Scores red, green and blue by how much of each a picture holds.
+pub struct MeanColor;
+
+impl Backend for MeanColor {
+    fn infer(&mut self, input: ArrayD<f32>) -> Result<Vec<ArrayD<f32>>> {
+        let means = input.mean_axis(Axis(3)).and_then(|rows| rows.mean_axis(Axis(2)));
+        Ok(vec![means.expect("pictures have pixels")])
+    }
+}
+
+/// A network that does what a closure does.
+pub struct Scripted<F>(pub F);
+
+impl<F: FnMut(ArrayD<f32>) -> Result<Vec<ArrayD<f32>>> + Send> Backend for Scripted<F> {
+    fn infer(&mut self, input: ArrayD<f32>) -> Result<Vec<ArrayD<f32>>> {
+        (self.0)(input)
+    }
+}
+
+pub fn model(name: &str, backend: impl Backend + 'static, queue_length: usize) -> Model {
+    let manifest = Manifest::parse(
+        r#"
+        schema_version = 1
+        task = "classify"
+        labels = "labels.txt"
+        [preprocess]
+        input = "input"
+        size = [8, 8]
+        resize = { mode = "stretch" }
+        mean = [0.0, 0.0, 0.0]
+        std = [1.0, 1.0, 1.0]
+        [head]
+        output = "logits"
+        activation = "softmax"
+        "#,
+    )
+    .expect("a valid manifest");
+    let info = |name: &str, shape: &[i64]| TensorInfo {
+        name: name.into(),
+        data_type: "f32".into(),
+        shape: shape.to_vec(),
+    };
+    Model {
+        directory: ModelDirectory {
+            name: name.into(),
+            version: 1,
+            path: PathBuf::new(),
+            manifest,
+            labels: ["red", "green", "blue"].map(String::from).to_vec(),
+        },
+        signature: Signature {
+            inputs: vec![info("input", &[-1, 3, 8, 8])],
+            outputs: vec![info("logits", &[-1, 3])],
+        },
+        head_output: 0,
+        golden: None,
+        load_time: Duration::ZERO,
+        batcher: Batcher::start(name, Box::new(backend), queue_length).expect("a thread"),
+    }
+}
+
+pub fn limits() -> LimitOptions {
+    LimitOptions {
+        max_body_bytes: MAX_BODY_BYTES,
+        max_image_pixels: 1_000_000,
+        max_images_in_flight: 4,
+        decode_threads: 1,
+    }
+}
+
+/// The whole service over one model.
+pub fn service(model: Model) -> Router {
+    let engine = Engine::new(Repository::of(model), &limits()).expect("threads");
+    app(AppState { engine: Arc::new(engine), readiness: Readiness::ready() }, MAX_BODY_BYTES)
+}
+
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("the body is JSON")
+    }
+
+    pub fn content_type(&self) -> &str {
+        self.headers["content-type"].to_str().expect("text")
+    }
+
+    /// Labels and scores, without timings.
+    pub fn predictions(&self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", String::from_utf8_lossy(&self.body));
+        self.json()["predictions"].clone()
+    }
+}
+
+pub async fn send(service: &Router, request: Request<Body>) -> Reply {
+    let response = service.clone().oneshot(request).await.expect("the service always answers");
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.expect("the body is in memory").to_vec();
+    Reply { status: parts.status, headers: parts.headers, body }
+}
+
+pub async fn get(service: &Router, path: &str) -> Reply {
+    send(service, Request::get(path).body(Body::empty()).expect("a request")).await
+}
+
+pub async fn post(service: &Router, path: &str, content_type: &str, body: impl Into<Body>) -> Reply {
+    let request = Request::post(path).header("content-type", content_type).body(body.into());
+    send(service, request.expect("a request")).await
+}
+
+/// A picture of one colour with some texture, so that a JPEG of it has scan data to lose.
+pub fn picture(color: [u8; 3]) -> RgbImage {
+    RgbImage::from_fn(64, 48, |x, y| Rgb(color.map(|value| value.saturating_sub(((x * 7 + y * 13) % 32) as u8))))
+}
+
+pub fn encode(picture: &RgbImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).expect("it can be encoded");
+    bytes.into_inner()
+}
+
+pub fn red_jpeg() -> Vec<u8> {
+    encode(&picture([250, 40, 40]), ImageFormat::Jpeg)
+}
+
+pub fn blue_png() -> Vec<u8> {
+    encode(&picture([40, 40, 250]), ImageFormat::Png)
+}
+
+/// A form with one file a part.
+pub fn form(files: &[&[u8]]) -> (String, Vec<u8>) {
+    let mut body = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        let head = format!(
+            "--boundary\r\ncontent-disposition: form-data; name=\"image\"; filename=\"{index}.jpg\"\r\n\
+             content-type: image/jpeg\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(file);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--boundary--\r\n");
+    ("multipart/form-data; boundary=boundary".into(), body)
+}

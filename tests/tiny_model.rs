@@ -1,0 +1,83 @@
+//! The tiny CE network of `tests/data/models`, with random weights: loaded, verified and run by ONNX Runtime as any model.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cenet_serve::model::{LoadOptions, Model, NodeCount, Repository, inspect, profile};
+
+fn tiny_model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models/tiny_ce/1")
+}
+
+fn ce_nodes(counts: &[NodeCount]) -> usize {
+    counts.iter().filter(|count| count.operator == "ChannelEquilibrium").map(|count| count.nodes).sum()
+}
+
+#[test]
+fn the_session_keeps_the_ce_nodes_for_the_native_kernel_and_inlines_them_without_it() {
+    let inspection = inspect(&tiny_model()).expect("the tiny model is good");
+    let blocks = inspection.graph.ce_blocks.len();
+    assert!(blocks >= 2, "the tiny model has CE blocks");
+    assert_eq!(ce_nodes(&inspection.executed), blocks, "each is run as one node");
+    assert!(inspection.ce_kernel.starts_with("the native kernel"), "{}", inspection.ce_kernel);
+
+    let preprocess = &inspection.manifest.preprocess;
+    let inlined = profile(&tiny_model().join("model.onnx"), preprocess, true).expect("the body runs anywhere");
+    assert_eq!(ce_nodes(&inlined), 0, "none is left");
+    let nodes = |counts: &[NodeCount]| counts.iter().map(|count| count.nodes).sum::<usize>();
+    assert!(nodes(&inlined) > nodes(&inspection.executed) + 5 * blocks, "the body's own nodes run instead");
+}
+
+#[test]
+fn the_golden_pair_holds_from_the_picture_on() {
+    let inspection = inspect(&tiny_model()).expect("the tiny model is good");
+    let golden = inspection.golden.expect("it has a golden pair");
+    assert!(golden.relative_difference < 1e-4, "{golden:?}");
+    assert!(golden.input_difference.expect("it has a golden picture") < 1e-5, "{golden:?}");
+}
+
+#[test]
+fn a_repository_loads_every_model() {
+    let root = tiny_model().join("../..");
+    let repository = Repository::load(&root, &LoadOptions::default()).expect("it holds a good model");
+    let names: Vec<_> = repository.iter().map(|model| model.directory.name.as_str()).collect();
+    assert_eq!(names, ["tiny_ce"]);
+}
+
+/// A copy of the tiny model in which one text of `model.toml` is replaced.
+fn broken(from: &str, to: &str) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let copy = folder.path().join("tiny_ce/1");
+    fs::create_dir_all(&copy).expect("a folder");
+    for entry in fs::read_dir(tiny_model()).expect("the model is there") {
+        let entry = entry.expect("an entry");
+        fs::copy(entry.path(), copy.join(entry.file_name())).expect("copied");
+    }
+    let manifest = fs::read_to_string(copy.join("model.toml")).expect("a manifest");
+    assert!(manifest.contains(from), "{from:?} is not in the manifest");
+    fs::write(copy.join("model.toml"), manifest.replacen(from, to, 1)).expect("written");
+    Model::load(&copy, &LoadOptions::default()).expect_err("the manifest is wrong").to_string()
+}
+
+#[test]
+fn what_is_wrong_with_a_model_is_told_at_load() {
+    let cases = [
+        ("schema_version = 1", "schema_version = 2", "schema_version is 2"),
+        ("task = \"classify\"", "task = \"clasify\"", "clasify"),
+        ("[head]", "[head]\ntop = 3", "top"),
+        ("input = \"input\"", "input = \"image\"", "preprocess.input"),
+        ("output = \"logits\"", "output = \"scores\"", "head.output"),
+        ("labels = \"labels.txt\"", "labels = \"../labels.txt\"", "own directory"),
+        ("labels = \"labels.txt\"", "labels = \"model.toml\"", "logits"),
+        ("model = \"model.onnx\"", "model = \"golden.png\"", "ONNX Runtime refuses"),
+        ("model = \"model.onnx\"", "model = \"absent.onnx\"", "absent.onnx"),
+        ("tensors = \"golden.npz\"", "tensors = \"labels.txt\"", "golden pair"),
+        ("tolerance = 0.0001", "tolerance = 1e-12", "the outputs differ"),
+        ("to = 72", "to = 80", "golden picture"),
+        ("color = \"rgb\"", "color = \"bgr\"", "golden picture"),
+    ];
+    for (from, to, expected) in cases {
+        let message = broken(from, to);
+        assert!(message.contains(expected), "{to}: {message}");
+    }
+}
