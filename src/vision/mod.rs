@@ -1,1 +1,5 @@
 //! Pictures in, tensors out, scores named: pure functions.
+
+pub mod decode;
+pub mod geometry;
+pub mod preprocess;
