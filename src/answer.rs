@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::infer::{ImageResult, Timings};
 use crate::model::Model;
-use crate::vision::Prediction;
+use crate::vision::postprocess::Prediction;
 
 /// What a model says of one picture.
 #[derive(Debug, Clone, PartialEq, Serialize)]

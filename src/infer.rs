@@ -15,7 +15,8 @@ use crate::error::{ErrorKind, InferError, Result};
 use crate::manifest::Task;
 use crate::metrics::{Metrics, Stage};
 use crate::model::{Model, Repository};
-use crate::vision::{self, DecodeLimits, Prediction};
+use crate::vision::decode::{DecodeLimits, decode};
+use crate::vision::postprocess::{Prediction, classify};
 
 /// Labels that an answer holds when nobody says how many.
 pub const DEFAULT_TOP_K: usize = 5;
@@ -179,9 +180,9 @@ struct Prepared {
 fn prepare(image: &[u8], model: &Model, limits: &DecodeLimits) -> Result<Prepared> {
     let preprocess = &model.directory.manifest.preprocess;
     let started = Instant::now();
-    let picture = vision::decode(image, &preprocess.decode_policy(), limits)?;
+    let picture = decode(image, preprocess.into(), limits)?;
     let decoded = Instant::now();
-    let tensor = vision::preprocess(&picture, preprocess)?;
+    let tensor = model.directory.preprocessor.tensor(&picture)?;
     Ok(Prepared { tensor, decode: decoded - started, preprocess: decoded.elapsed() })
 }
 
@@ -192,5 +193,5 @@ fn name_outputs(model: &Model, output: &ndarray::ArrayD<f32>, options: InferOpti
         InferError::new(ErrorKind::InferenceFailed, message)
     })?;
     let top_k = options.top_k.unwrap_or(DEFAULT_TOP_K);
-    vision::classify(outputs, labels, model.directory.manifest.head.activation, top_k, options.threshold)
+    classify(outputs, labels, model.directory.manifest.head.activation, top_k, options.threshold)
 }

@@ -76,15 +76,6 @@ impl Preprocess {
     /// Longest side of a tensor, in pixels.
     const MAX_SIDE: u32 = 8192;
 
-    /// Shape of the tensor for `batch` pictures.
-    pub fn tensor_shape(&self, batch: usize) -> [usize; 4] {
-        let [height, width] = self.size.map(|length| length as usize);
-        match self.layout {
-            Layout::Nchw => [batch, 3, height, width],
-            Layout::Nhwc => [batch, height, width, 3],
-        }
-    }
-
     fn check(&self) -> Result<(), String> {
         let shorter_side = match self.resize {
             Resize::ShorterSide { to } => Some(to),

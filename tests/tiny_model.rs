@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cenet_serve::model::{LoadOptions, Model, NodeCount, Repository, inspect, profile};
+use cenet_serve::model::{LoadOptions, Model, ModelDirectory, NodeCount, Repository, inspect, profile};
 
 fn tiny_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models/tiny_ce/1")
@@ -21,8 +21,8 @@ fn the_session_keeps_the_ce_nodes_for_the_native_kernel_and_inlines_them_without
     assert_eq!(ce_nodes(&inspection.executed), blocks, "each is run as one node");
     assert!(inspection.ce_kernel.starts_with("the native kernel"), "{}", inspection.ce_kernel);
 
-    let preprocess = &inspection.manifest.preprocess;
-    let inlined = profile(&tiny_model().join("model.onnx"), preprocess, true).expect("the body runs anywhere");
+    let directory = ModelDirectory::read(&tiny_model()).expect("the tiny model is good");
+    let inlined = profile(&directory, true).expect("the body runs anywhere");
     assert_eq!(ce_nodes(&inlined), 0, "none is left");
     let nodes = |counts: &[NodeCount]| counts.iter().map(|count| count.nodes).sum::<usize>();
     assert!(nodes(&inlined) > nodes(&inspection.executed) + 5 * blocks, "the body's own nodes run instead");

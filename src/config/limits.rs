@@ -1,6 +1,6 @@
 //! What the server takes at most.
 
-use crate::vision::DecodeLimits;
+use crate::vision::decode::DecodeLimits;
 
 /// What the server takes at most.
 #[derive(Debug, Clone, clap::Args)]

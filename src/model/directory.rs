@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{GoldenReport, LoadError, LoadResult, OnnxSession, SessionOptions, golden, name_and_version};
 use crate::backend::{Signature, TensorInfo};
 use crate::manifest::Manifest;
+use crate::vision::preprocess::Preprocessor;
 
 /// The file that makes a folder a model directory.
 pub(super) const MANIFEST_FILE: &str = "model.toml";
@@ -22,6 +23,8 @@ pub struct ModelDirectory {
     pub manifest: Manifest,
     /// A label for each score, in the order of the outputs.
     pub labels: Vec<String>,
+    /// From picture to tensor, as the manifest says.
+    pub preprocessor: Preprocessor,
 }
 
 impl ModelDirectory {
@@ -37,15 +40,22 @@ impl ModelDirectory {
         })?;
         let manifest_path = path.join(MANIFEST_FILE);
         let text = std::fs::read_to_string(&manifest_path).map_err(LoadError::read(&manifest_path))?;
-        let manifest =
-            Manifest::parse(&text).map_err(|message| LoadError::Manifest { path: manifest_path, message })?;
+        let wrong = |message| LoadError::Manifest { path: manifest_path.clone(), message };
+        let manifest = Manifest::parse(&text).map_err(wrong)?;
         let labels = read_labels(&path.join(&manifest.labels))?;
-        Ok(Self { name, version, path: path.to_path_buf(), manifest, labels })
+        let preprocessor = Preprocessor::new(&manifest.preprocess).map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { name, version, path: path.to_path_buf(), manifest, labels, preprocessor })
     }
 
     /// The ONNX file.
     pub fn model_path(&self) -> PathBuf {
         self.path.join(&self.manifest.model)
+    }
+
+    /// Shape of the network's input for `batch` pictures.
+    pub fn batch_shape(&self, batch: usize) -> [usize; 4] {
+        let [first, second, third] = self.preprocessor.shape();
+        [batch, first, second, third]
     }
 
     /// Opens a session as the manifest and, where that leaves it open, `default_threads` say.
@@ -70,7 +80,7 @@ impl ModelDirectory {
         if input.name != preprocess.input {
             return mismatch(format!("preprocess.input is {:?}, the network's is {:?}", preprocess.input, input.name));
         }
-        require_shape(input, &preprocess.tensor_shape(1).map(|length| length as i64))?;
+        require_shape(input, &self.batch_shape(1).map(|length| length as i64))?;
         let head = &self.manifest.head;
         let position = signature.outputs.iter().position(|output| output.name == head.output);
         let Some(position) = position else {
@@ -88,7 +98,7 @@ impl ModelDirectory {
     pub fn check_golden(&self, session: &mut OnnxSession) -> LoadResult<Option<GoldenReport>> {
         let Some(golden) = &self.manifest.golden else { return Ok(None) };
         let signature = session.signature().clone();
-        golden::check(&self.path, &self.manifest, golden, &signature, session).map(Some)
+        golden::check(self, golden, &signature, session).map(Some)
     }
 }
 

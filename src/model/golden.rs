@@ -3,14 +3,14 @@
 use std::fs::File;
 use std::path::Path;
 
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Axis};
 use ndarray_npy::NpzReader;
 use serde::Serialize;
 
-use super::{LoadError, LoadResult};
+use super::{LoadError, LoadResult, ModelDirectory};
 use crate::backend::{Backend, Signature};
-use crate::manifest::{Golden, Manifest};
-use crate::vision::{self, DecodeLimits};
+use crate::manifest::Golden;
+use crate::vision::decode::{DecodeLimits, decode};
 
 /// How well the golden pair was reproduced.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,21 +23,20 @@ pub struct GoldenReport {
     pub input_difference: Option<f32>,
 }
 
-/// Runs the golden pair of the model in `folder` and compares.
+/// Runs the golden pair of the model in `directory` and compares.
 ///
 /// # Errors
 /// [`LoadError::Golden`] when a file or an array is missing, the backend fails, or a difference is above the tolerance.
 pub(super) fn check(
-    folder: &Path,
-    manifest: &Manifest,
+    directory: &ModelDirectory,
     golden: &Golden,
     signature: &Signature,
     backend: &mut dyn Backend,
 ) -> LoadResult<GoldenReport> {
-    let mut archive = open(&folder.join(&golden.tensors))?;
-    let input = read(&mut archive, &manifest.preprocess.input)?;
+    let mut archive = open(&directory.path.join(&golden.tensors))?;
+    let input = read(&mut archive, &directory.manifest.preprocess.input)?;
     let input_difference = match &golden.image {
-        Some(image) => Some(compare_picture(&folder.join(image), manifest, &input)?),
+        Some(image) => Some(compare_picture(&directory.path.join(image), directory, &input)?),
         None => None,
     };
     let outputs = backend.infer(input).map_err(|error| LoadError::Golden(error.message))?;
@@ -77,13 +76,13 @@ fn max_abs_difference(name: &str, expected: &ArrayD<f32>, actual: &ArrayD<f32>) 
 /// Largest difference of one pixel value that a golden picture may show, in units of 1/255: decoders differ by this much.
 const PICTURE_TOLERANCE_LEVELS: f32 = 4.0;
 
-fn compare_picture(path: &Path, manifest: &Manifest, expected: &ArrayD<f32>) -> LoadResult<f32> {
+fn compare_picture(path: &Path, directory: &ModelDirectory, expected: &ArrayD<f32>) -> LoadResult<f32> {
     let bytes = std::fs::read(path).map_err(LoadError::read(path))?;
-    let preprocess = &manifest.preprocess;
-    let tensor = vision::decode(&bytes, &preprocess.decode_policy(), &DecodeLimits::default())
-        .and_then(|picture| vision::preprocess(&picture, preprocess))
+    let preprocess = &directory.manifest.preprocess;
+    let tensor = decode(&bytes, preprocess.into(), &DecodeLimits::default())
+        .and_then(|picture| directory.preprocessor.tensor(&picture))
         .map_err(|error| LoadError::Golden(error.message))?
-        .insert_axis(ndarray::Axis(0));
+        .insert_axis(Axis(0));
     let difference = max_abs_difference("the golden picture's tensor", expected, &tensor.into_dyn())?;
     let narrowest = preprocess.std.iter().copied().fold(f32::INFINITY, f32::min);
     let allowed = PICTURE_TOLERANCE_LEVELS * preprocess.rescale / narrowest;

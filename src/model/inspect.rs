@@ -40,7 +40,7 @@ pub fn inspect(path: &Path) -> LoadResult<Inspection> {
     let mut session = directory.open_session(0)?;
     directory.check_signature(session.signature())?;
     let golden = directory.check_golden(&mut session)?;
-    let executed = profile(&directory.model_path(), &directory.manifest.preprocess, false)?;
+    let executed = profile(&directory, false)?;
     Ok(Inspection {
         graph: GraphSummary::read(&directory.model_path())?,
         signature: session.signature().clone(),

@@ -84,7 +84,7 @@ impl Model {
 }
 
 fn warm_up(directory: &ModelDirectory, session: &mut OnnxSession) -> LoadResult<()> {
-    let zeros = ArrayD::zeros(directory.manifest.preprocess.tensor_shape(1).as_slice());
+    let zeros = ArrayD::zeros(directory.batch_shape(1).as_slice());
     let path = directory.model_path();
     session.infer(zeros).map(drop).map_err(|error| LoadError::Session { path, message: error.message })
 }

@@ -6,9 +6,8 @@ use std::fs;
 use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
 
-use super::{LoadError, LoadResult, OnnxSession, SessionOptions};
+use super::{LoadError, LoadResult, ModelDirectory, OnnxSession, SessionOptions};
 use crate::backend::Backend;
-use crate::manifest::Preprocess;
 
 /// How many nodes of one operator a provider ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,20 +20,16 @@ pub struct NodeCount {
     pub nodes: usize,
 }
 
-/// Runs the network at `path` once on zeros of the shape that `preprocess` makes, and counts what ran.
+/// Runs the network of `directory` once on zeros, and counts what ran.
 ///
 /// # Errors
 /// As [`OnnxSession::load`]; [`LoadError::Runtime`] when the run or its profile fails.
-pub fn profile(
-    path: &std::path::Path,
-    preprocess: &Preprocess,
-    without_native_kernel: bool,
-) -> LoadResult<Vec<NodeCount>> {
+pub fn profile(directory: &ModelDirectory, without_native_kernel: bool) -> LoadResult<Vec<NodeCount>> {
     let failed = |error: &dyn std::fmt::Display| LoadError::Runtime(format!("the profile failed: {error}"));
     let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
     let options = SessionOptions { profile: Some(folder.path().join("profile")), without_native_kernel, threads: 1 };
-    let mut session = OnnxSession::load(path, &options)?;
-    let zeros = ArrayD::zeros(preprocess.tensor_shape(1).as_slice());
+    let mut session = OnnxSession::load(&directory.model_path(), &options)?;
+    let zeros = ArrayD::zeros(directory.batch_shape(1).as_slice());
     session.infer(zeros).map_err(|error| failed(&error))?;
     let written = session.end_profile()?;
     let text = fs::read(&written).map_err(LoadError::read(written))?;

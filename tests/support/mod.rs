@@ -1,5 +1,5 @@
 //! What the tests of the request path share: a model with a network of the test's own, and a client without a socket.
-#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
 
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -18,6 +18,7 @@ use cenet_serve::manifest::Manifest;
 use cenet_serve::model::{Model, ModelDirectory, Repository};
 use cenet_serve::serve::{AppState, app};
 use cenet_serve::shutdown::Readiness;
+use cenet_serve::vision::preprocess::Preprocessor;
 use image::{ImageFormat, Rgb, RgbImage};
 use ndarray::{ArrayD, Axis};
 use serde_json::Value;
@@ -72,6 +73,7 @@ pub fn model(name: &str, backend: impl Backend + 'static, queue_length: usize) -
             name: name.into(),
             version: 1,
             path: PathBuf::new(),
+            preprocessor: Preprocessor::new(&manifest.preprocess).expect("a valid manifest"),
             manifest,
             labels: ["red", "green", "blue"].map(String::from).to_vec(),
         },
