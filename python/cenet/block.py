@@ -17,6 +17,8 @@ Names and shapes of the state match the authors' released checkpoints.
 import torch
 from torch import Tensor, nn
 
+from cenet.pixels import DensePixels, GroupedPixels
+
 
 def fit_group_width(channels: int, group_width: int) -> int:
     """The width of a group of channels: `group_width`, halved until it divides `channels`."""
@@ -116,11 +118,12 @@ class CEBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self._check_shape(x)
         with torch.autocast(x.device.type, enabled=False):
-            pixels = x.float().reshape(x.shape[0], self.groups, self.group_width, -1)
-            statistics = self._batch_statistics if self.training else self._running_statistics
-            whitening, variance, scale = statistics(pixels)
-            mixed = self._mixing_matrices(whitening, self.AR(variance), scale) @ pixels
-        return mixed.reshape(x.shape).to(x.dtype)
+            pixels = DensePixels(x, self.groups) if DensePixels.suits(x, self.groups) else GroupedPixels(x, self.groups)
+            if self.training:
+                whitening, variance, scale = self._batch_statistics(pixels)
+            else:
+                whitening, variance, scale = self.running_wm, _channel_variance(x), self.AR.running_scale
+            return pixels.multiply(self._mixing_matrices(whitening, self.AR(variance), scale))
 
     def _check_shape(self, x: Tensor) -> None:
         if x.dim() != 4 or x.shape[1] != self.channels:
@@ -136,24 +139,17 @@ class CEBlock(nn.Module):
         reweighting = ((1 - weight) / scale * gate).view(-1, self.groups, self.group_width)
         return weight * whitening + torch.diag_embed(reweighting)
 
-    def _running_statistics(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Whitening [G, d, d], each sample's unbiased channel variances [N, C], scale [1], of pixels [N, G, d, H*W]."""
-        return self.running_wm, pixels.var(-1).flatten(1), self.AR.running_scale
-
-    def _batch_statistics(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `_running_statistics`, from the batch. One Gram matrix a sample and group gives variance and covariance.
+    def _batch_statistics(self, pixels: DensePixels | GroupedPixels) -> tuple[Tensor, Tensor, Tensor]:
+        """The batch's whitening [G, d, d], each sample's unbiased variances [N, C], and the scale [1].
 
         Subtracting squared means is safe here: a batch normalisation just before keeps them near the variances' size.
         """
-        area = pixels.shape[-1]
-        count = pixels.shape[0] * area
-        sample_mean = pixels.mean(-1)
-        gram = pixels @ pixels.transpose(-1, -2)
-        squares = gram.diagonal(dim1=-2, dim2=-1)
-        variance = ((squares - area * sample_mean.square()).clamp_min(0) / (area - 1)).flatten(1)
-        mean = sample_mean.mean(0).unsqueeze(-1)
-        identity = torch.eye(self.group_width, dtype=pixels.dtype, device=pixels.device)
-        covariance = self.eps * identity + gram.sum(0) / count - mean @ mean.transpose(-1, -2)
+        moments = pixels.moments()
+        area = pixels.shape[2] * pixels.shape[3]
+        variance = (moments.sample_square - moments.sample_mean.square()).clamp_min(0) * (area / (area - 1))
+        mean = moments.sample_mean.mean(0).view(self.groups, self.group_width, 1)
+        identity = torch.eye(self.group_width, dtype=mean.dtype, device=mean.device)
+        covariance = self.eps * identity + moments.group_product - mean @ mean.transpose(-1, -2)
         whitening = newton_inverse_square_root(covariance, self.iterations)
         scale = variance.mean().sqrt().view(1)
         self._update_running_averages(mean, whitening, scale)
@@ -170,3 +166,8 @@ class CEBlock(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.channels}, groups={self.groups}, group_width={self.group_width}, reduction={self.reduction}"
+
+
+def _channel_variance(x: Tensor) -> Tensor:
+    """Unbiased variance over the pixels, in float32 at least: [N, C, H, W] to [N, C]."""
+    return x.to(torch.promote_types(x.dtype, torch.float32)).flatten(2).var(-1)
