@@ -8,6 +8,7 @@ from cenet.networks import mobilenet, resnet
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "ce_mobilenet_v2": mobilenet.ce_mobilenet_v2,
+    "ce_resnet": resnet.ce_resnet,
     "ce_resnet18": resnet.ce_resnet18,
     "ce_resnet50": resnet.ce_resnet50,
     "ce_resnet101": resnet.ce_resnet101,
