@@ -11,6 +11,8 @@ from cenet.networks import network_names
 from cenet.training.recipe import RECIPES, Recipe
 from cenet.training.run import LAST, TrainingRun
 
+# All but the builder that cannot do without a block and layers.
+_ARCHITECTURES = sorted(set(network_names()) - {"ce_resnet"})
 _OVERRIDES = ("arch", "epochs", "batch_size", "image_size", "learning_rate", "precision")
 
 
@@ -50,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument("--resume", action="store_true", help="go on after the last finished epoch")
     classify.add_argument("--threads", type=int, help="torch threads (default: one a core)")
     classify.add_argument("--exclude", action="append", help="class folder to leave out (repeatable)")
-    classify.add_argument("--arch", choices=network_names())
+    classify.add_argument("--arch", choices=_ARCHITECTURES)
     classify.add_argument("--epochs", type=int)
     classify.add_argument("--batch-size", type=int, help="pictures a step")
     classify.add_argument("--image-size", type=int, help="side of the network's input in pixels")
