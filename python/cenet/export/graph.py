@@ -50,8 +50,8 @@ def block_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 
 def _trace(folded: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
-    # A size of 1 would be taken for a constant.
-    example = example.expand(2, *example.shape[1:]).contiguous() if example.shape[0] == 1 else example
+    # Two samples: a batch size of 1 would be taken for a constant.
+    example = example[:1].expand(2, *example.shape[1:]).contiguous()
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -65,11 +65,17 @@ def _trace(folded: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
             )
     except Exception as error:
-        raise ExportError(f"PyTorch can't export this module with an open batch size: {error}") from error
-    outputs = program.model_proto.graph.output
-    if len(outputs) != 1:
-        raise ExportError(f"the module must return one tensor, it returns {len(outputs)}")
+        raise ExportError(f"PyTorch can't export this module: {error}") from error
+    _check_interface(program.model_proto.graph)
     return program.model_proto
+
+
+def _check_interface(graph: onnx.GraphProto) -> None:
+    if len(graph.output) != 1:
+        raise ExportError(f"the module must return one tensor, it returns {len(graph.output)}")
+    for value in (graph.input[0], graph.output[0]):
+        if not value.type.tensor_type.shape.dim[0].dim_param:
+            raise ExportError(f"the module works for a fixed batch size only: its {value.name} can't have another")
 
 
 @contextlib.contextmanager

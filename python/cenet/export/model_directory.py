@@ -15,6 +15,7 @@ import tomli_w
 import torch
 from torch import nn
 
+from cenet.checkpoint import check_trained
 from cenet.export.check import TOLERANCE, Difference, check_model
 from cenet.export.errors import ExportError
 from cenet.export.golden import pytorch_output, random_input, read_pair, write_pair
@@ -79,10 +80,11 @@ def export_model(
     if activation not in ACTIVATIONS:
         raise ExportError(f"unknown activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
     with _appearing_whole(output) as directory:
-        model = to_onnx(module, torch.from_numpy(random_input(preprocess.size)), opset)
-        onnx.save(model, directory / "model.onnx")
+        check_trained(module)
         golden_input, golden_output = _golden_pair(module, preprocess, golden)
         labels = _checked_labels(labels, golden_output.shape[1])
+        model = to_onnx(module, torch.from_numpy(golden_input), opset)
+        onnx.save(model, directory / "model.onnx")
         differences = check_model(directory / "model.onnx", module, golden_input, golden_output)
         (directory / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
         golden_files = _write_golden(directory, golden, golden_input, golden_output)
