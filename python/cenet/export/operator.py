@@ -28,7 +28,8 @@ DOMAIN = "ai.cenet"
 NAME = "ChannelEquilibrium"
 VERSION = 1
 
-# Works for any N, C, H, W, G and d: all of them are read from shapes when it runs.
+# Works for any N, C, H, W, G and d: all of them are read from shapes when it runs. Both terms of Y are put into one
+# d x d matrix for each sample and group, so that Y takes a single pass over the pixels.
 _BODY = """
 <domain: "ai.cenet", opset_import: ["": {opset}]>
 ChannelEquilibrium <gate_scale, epsilon> (X, whitening, fc1, ln_scale, ln_bias, fc2) => (Y)
@@ -56,18 +57,22 @@ ChannelEquilibrium <gate_scale, epsilon> (X, whitening, fc1, ln_scale, ln_bias, 
     gate = Sigmoid (gate_logits)
     scale = Constant <value_float: float = @gate_scale> ()
     scaled_gate = Mul (gate, scale)
-    pixel_gate = Unsqueeze (scaled_gate, pixel_axes)
-    reweighted = Mul (X, pixel_gate)
 
     samples = Shape <start = 0, end = 1> (X)
     groups_and_width = Shape <start = 0, end = 2> (whitening)
+    square = Shape <start = 1, end = 3> (whitening)
+    zeros = ConstantOfShape <value = float[1] {{0.0}}> (square)
+    identity = EyeLike (zeros)
+    column_shape = Concat <axis = 0> (samples, groups_and_width, one)
+    gate_column = Reshape (scaled_gate, column_shape)
+    gate_diagonal = Mul (gate_column, identity)
+    mixing = Add (whitening, gate_diagonal)
+
     rest = Constant <value_ints = [-1]> ()
     grouped_shape = Concat <axis = 0> (samples, groups_and_width, rest)
     grouped = Reshape (X, grouped_shape)
-    grouped_decorrelated = MatMul (whitening, grouped)
-    decorrelated = Reshape (grouped_decorrelated, x_shape)
-
-    Y = Add (decorrelated, reweighted)
+    mixed = MatMul (mixing, grouped)
+    Y = Reshape (mixed, x_shape)
 }}
 """
 

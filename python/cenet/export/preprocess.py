@@ -70,8 +70,8 @@ class Preprocess:
             "color": "rgb",
             "layout": "nchw",
             "rescale": 1 / 255,
-            "mean": list(self.mean),
-            "std": list(self.std),
+            "mean": [float(value) for value in self.mean],
+            "std": [float(value) for value in self.std],
             "exif": "apply",
             "alpha": "drop",
         }
