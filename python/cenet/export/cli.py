@@ -1,0 +1,171 @@
+"""`cenet-export`: from a checkpoint file to a model directory that cenet-serve loads."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from cenet.checkpoint import Checkpoint, load_state, read_checkpoint
+from cenet.export.check import TOLERANCE
+from cenet.export.errors import ExportError
+from cenet.export.graph import FIRST_OPSET, LAST_OPSET
+from cenet.export.model_directory import ACTIVATIONS, GoldenSource, export_model
+from cenet.export.preprocess import Preprocess
+from cenet.networks import build_network, network_names
+
+_DESCRIPTION = f"""Exports a trained network to a model directory: model.onnx with one node per CE block, model.toml,
+labels.txt and a golden pair. The model is run by ONNX Runtime and compared with PyTorch first; nothing is written if
+they differ by more than {TOLERANCE:g} of the largest output."""
+
+_EPILOG = """A checkpoint of cenet-train knows its network, labels and preprocessing: --checkpoint and --output are
+enough. A checkpoint of the CE paper's authors needs --labels besides, and --arch if it isn't of resnetv1ce50."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0, or 1 if nothing was exported, with the reason on stderr."""
+    options = _parser().parse_args(arguments)
+    # As an exception, a request to stop leaves no half-written directory.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        _export(options)
+    except (ValueError, OSError) as error:
+        print(f"cenet-export: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _export(options: argparse.Namespace) -> None:
+    golden = GoldenSource(options.golden_image, options.golden)
+    if options.output.exists() and not options.force:
+        raise ExportError(f"{options.output} exists already; --force replaces it")
+    checkpoint = read_checkpoint(options.checkpoint)
+    network = _network(options, checkpoint)
+    report = export_model(
+        network,
+        options.output,
+        labels=_labels(options, checkpoint),
+        preprocess=_preprocess(options, checkpoint),
+        golden=golden,
+        activation=options.activation,
+        description=options.description,
+        license=options.license,
+        opset=options.opset,
+        force=options.force,
+    )
+    print(f"{report.output}: {report.ce_nodes} CE nodes, {report.model_bytes / 1e6:.1f} MB")
+    for difference in report.differences:
+        print(difference)
+
+
+def _network(options: argparse.Namespace, checkpoint: Checkpoint) -> nn.Module:
+    arch = options.arch or checkpoint.arch
+    if arch is None:
+        raise ExportError(f"{options.checkpoint} doesn't say which network it is of: name it with --arch")
+    known = checkpoint.arch_options if arch == checkpoint.arch else {}
+    try:
+        network = build_network(arch, **(known | dict(options.arch_option)))
+    except TypeError as error:
+        raise ExportError(f"{arch} can't be built with these --arch-option values: {error}") from error
+    load_state(network, checkpoint.state)
+    return network
+
+
+def _labels(options: argparse.Namespace, checkpoint: Checkpoint) -> list[str] | None:
+    if options.labels:
+        return options.labels.read_text(encoding="utf-8").splitlines()
+    if not checkpoint.labels:
+        print("cenet-export: no labels given, the outputs are called class_0, class_1, ...", file=sys.stderr)
+    return checkpoint.labels
+
+
+def _preprocess(options: argparse.Namespace, checkpoint: Checkpoint) -> Preprocess:
+    """What the checkpoint declares (or torchvision's defaults for ImageNet), changed by what is given."""
+    declared = Preprocess.from_checkpoint(checkpoint.preprocessing) if checkpoint.preprocessing else Preprocess()
+    size = (options.size, options.size) if options.size else declared.size
+    resize_to = declared.resize_to if options.size is None else round(options.size * 256 / 224)
+    if options.stretch or options.resize_to:
+        resize_to = options.resize_to
+    return Preprocess(
+        size,
+        resize_to,
+        options.filter or declared.filter,
+        tuple(options.mean or declared.mean),
+        tuple(options.std or declared.std),
+    )
+
+
+def _arch_option(text: str) -> tuple[str, Any]:
+    """`name=value`: numbers become int or float, and what has a comma a tuple of them."""
+    name, separator, value = text.partition("=")
+    if not (name and separator and value):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    if "," in value:
+        return name, tuple(_scalar(part) for part in value.split(",") if part)
+    return name, _scalar(value)
+
+
+def _scalar(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cenet-export", description=_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="weights to export")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="as models/NAME/1; must not exist")
+    parser.add_argument("--force", action="store_true", help="replace the output if it exists")
+    _add_network_options(parser.add_argument_group("network"))
+    _add_preprocess_options(parser.add_argument_group("preprocessing, default: the checkpoint's, or ImageNet's"))
+    _add_golden_options(parser.add_argument_group("golden pair, default: a random input and PyTorch's output"))
+    _add_manifest_options(parser.add_argument_group("model"))
+    return parser
+
+
+def _add_network_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--arch", choices=network_names(), help="default: the checkpoint's")
+    group.add_argument(
+        "--arch-option",
+        type=_arch_option,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="option of the network's builder, as num_classes=10 or layers=1,1,1,1 (repeatable)",
+    )
+
+
+def _add_preprocess_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--size", type=int, metavar="PIXELS", help="height and width of the input")
+    resize = group.add_mutually_exclusive_group()
+    resize.add_argument(
+        "--resize-to", type=int, metavar="PIXELS", help="shorter side before the centre crop (default: size * 256/224)"
+    )
+    resize.add_argument("--stretch", action="store_true", help="resize straight to the size instead")
+    group.add_argument("--filter", choices=("nearest", "bilinear", "bicubic", "lanczos"))
+    group.add_argument("--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="of pixels in 0 to 1")
+    group.add_argument("--std", type=float, nargs=3, metavar=("R", "G", "B"), help="of pixels in 0 to 1")
+
+
+def _add_golden_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--golden-image", type=Path, metavar="FILE", help="picture to preprocess as the input")
+    group.add_argument("--golden", type=Path, metavar="FILE.npz", help="archive of `input` and `logits`")
+
+
+def _add_manifest_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--labels", type=Path, metavar="FILE", help="one a line, in the order of the outputs (default: class_0, ...)"
+    )
+    group.add_argument("--activation", choices=ACTIVATIONS, default="softmax", help="from logits to scores")
+    group.add_argument("--description", metavar="TEXT", help="one sentence for people")
+    group.add_argument("--license", metavar="SPDX", help="licence of the weights")
+    group.add_argument("--opset", type=int, choices=range(FIRST_OPSET, LAST_OPSET + 1), default=FIRST_OPSET)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Small programs for developing with the package."""

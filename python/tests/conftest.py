@@ -1,0 +1,33 @@
+"""Where the data of tests lies: the variable CENET_TEST_DATA, by default `shared/data` beside the checkout."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+# The networks under test are too small to gain from threads, and lose to their start.
+torch.set_num_threads(1)
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    return Path(os.environ.get("CENET_TEST_DATA", _REPOSITORY.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def official_format(data_root: Path) -> Path:
+    """The folder with the authors' checkpoint format and their code's outputs; skips the test where it is absent."""
+    folder = data_root / "official-format"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}: set CENET_TEST_DATA to run this test")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def block_cases(official_format: Path) -> dict[str, np.ndarray]:
+    with np.load(official_format / "ce_block_cases.npz") as cases:
+        return dict(cases)
