@@ -8,6 +8,8 @@ FIXTURES := .cache/fixtures/manifest.json
 FIXTURES_VENV := .cache/fixtures-venv
 PYTHON_VENV := .cache/python-venv
 OFFICIAL_MODEL := .cache/official-format/1
+# data sets that some tests look at and pass over without
+TEST_DATA := $(abspath $(or $(CENET_TEST_DATA),../shared/data))
 
 .PHONY: help
 help: ## list the targets
@@ -62,5 +64,12 @@ $(PYTHON_VENV)/installed: python/pyproject.toml python/requirements.lock
 
 .PHONY: test-python
 test-python: python $(RUNTIME) ## test training and export, and the authors' own network through the server's session
-	$(PYTHON_VENV)/bin/python -m pytest -q python/tests
-	$(CARGO) test --locked --test official_network
+	CENET_TEST_DATA=$(TEST_DATA) $(PYTHON_VENV)/bin/python -m pytest -q python/tests
+	if [ -d $(TEST_DATA)/official-format ]; then $(MAKE) $(OFFICIAL_MODEL); fi
+	$(CARGO) test --locked --test official_network -- --nocapture
+
+$(OFFICIAL_MODEL): $(wildcard python/cenet/*.py python/cenet/export/*.py) $(PYTHON_VENV)/installed
+	$(PYTHON_VENV)/bin/cenet-export --force --output $@ --arch ce_resnet \
+		--arch-option block=bottleneck --arch-option layers=1,1,1,1 \
+		--checkpoint $(TEST_DATA)/official-format/checkpoint.pth --golden $(TEST_DATA)/official-format/golden.npz
+

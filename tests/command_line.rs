@@ -46,9 +46,13 @@ fn predict_answers_as_the_server_does() {
     let address = listening_address(&mut log);
     let mut connection = TcpStream::connect(&address).expect("it listens");
     let body = std::fs::read(&picture).expect("the picture is there");
-    write!(connection, "POST /classify HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len())
-        .and_then(|()| connection.write_all(&body))
-        .expect("sent");
+    write!(
+        connection,
+        "POST /classify HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )
+    .and_then(|()| connection.write_all(&body))
+    .expect("sent");
     let mut reply = String::new();
     connection.read_to_string(&mut reply).expect("answered");
     let (head, body) = reply.split_once("\r\n\r\n").expect("a head and a body");

@@ -110,7 +110,8 @@ impl NchwKernel {
     fn run(&self, context: &ComputeContext) -> Result<()> {
         let named = |message: String| Error::new(format!("{NAME} {:?}: {message}", self.node));
         let inputs: Vec<_> = (0..INPUTS).map(|index| context.input(index)).collect::<Result<_>>()?;
-        let tensors: Vec<_> = inputs.iter().flatten().map(|input| input.try_extract_tensor::<f32>()).collect::<Result<_>>()?;
+        let tensors: Vec<_> =
+            inputs.iter().flatten().map(|input| input.try_extract_tensor::<f32>()).collect::<Result<_>>()?;
         let tensors = <[_; INPUTS]>::try_from(tensors).map_err(|_| named("an input is missing".into()))?;
         let shape = Shape::new(input_shapes(tensors.map(|(shape, _)| &**shape)));
         let shape = shape.map_err(|error| named(error.to_string()))?;

@@ -64,8 +64,11 @@ fn mix(shape: &Shape, parameters: &Parameters<'_>, gate: &[f64], sample: &[f32])
         let group = &sample[channel / width * width * pixels..][..width * pixels];
         let scale = f64::from(parameters.gate_scale) * gate[channel];
         y.extend((0..pixels).map(|pixel| {
-            let mixed: f64 =
-                row.iter().enumerate().map(|(k, &weight)| f64::from(weight) * f64::from(group[k * pixels + pixel])).sum();
+            let mixed: f64 = row
+                .iter()
+                .enumerate()
+                .map(|(k, &weight)| f64::from(weight) * f64::from(group[k * pixels + pixel]))
+                .sum();
             (mixed + scale * f64::from(sample[channel * pixels + pixel])) as f32
         }));
     }

@@ -63,8 +63,8 @@ impl Case {
             let mut y = vec![f32::NAN; self.x.len()];
             nchw::forward_with(set, &self.shape, &self.parameters(), &self.x, &mut y, parallel)
                 .expect("the buffers fit");
-            let (variance, gate) = nchw::variance_and_gate(set, &self.shape, &self.parameters(), &self.x)
-                .expect("the buffers fit");
+            let (variance, gate) =
+                nchw::variance_and_gate(set, &self.shape, &self.parameters(), &self.x).expect("the buffers fit");
             for (what, expected, actual) in
                 [("variance", &expected.variance, &variance), ("gate", &expected.gate, &gate), ("Y", &expected.y, &y)]
             {
@@ -132,8 +132,7 @@ fn a_mean_far_from_zero_costs_no_precision_of_the_variance() {
     let case = Case::draw(shape, 300.0, 11);
     let expected = reference::forward(&shape, &case.parameters(), &case.x).expect("the buffers fit");
     for set in InstructionSet::available() {
-        let (variance, _) =
-            nchw::variance_and_gate(set, &shape, &case.parameters(), &case.x).expect("the buffers fit");
+        let (variance, _) = nchw::variance_and_gate(set, &shape, &case.parameters(), &case.x).expect("the buffers fit");
         let difference = relative_difference(&expected.variance, &variance);
         assert!(difference < 1e-5, "{set:?}: {difference:e}");
     }

@@ -56,9 +56,9 @@ fn print(output: &mut impl Write, inspection: &Inspection) -> Result<(), Failure
 }
 
 fn print_tensors(output: &mut impl Write, role: &str, tensors: &[TensorInfo]) -> io::Result<()> {
-    tensors.iter().try_for_each(|tensor| {
-        writeln!(output, "{role:12} {} {} {:?}", tensor.name, tensor.data_type, tensor.shape)
-    })
+    tensors
+        .iter()
+        .try_for_each(|tensor| writeln!(output, "{role:12} {} {} {:?}", tensor.name, tensor.data_type, tensor.shape))
 }
 
 fn print_ce_blocks(output: &mut impl Write, inspection: &Inspection) -> io::Result<()> {

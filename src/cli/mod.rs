@@ -34,8 +34,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the program; 0 when all went well, 1 when something failed, 2 when the arguments are wrong.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    let parsed = parse_with_file(CommandLine::command(), &arguments)
-        .and_then(|matches| CommandLine::from_arg_matches(&matches));
+    let parsed =
+        parse_with_file(CommandLine::command(), &arguments).and_then(|matches| CommandLine::from_arg_matches(&matches));
     let command = match parsed {
         Ok(line) => line.command,
         Err(error) => error.exit(),

@@ -89,7 +89,8 @@ fn progress(pictures: usize) -> ProgressBar {
 }
 
 async fn predict(engine: &Engine, path: &Path, options: InferOptions) -> std::result::Result<Verdict, Verdict> {
-    let bytes = std::fs::read(path).map_err(|error| Verdict::Failed { code: "unreadable_file", error: error.to_string() })?;
+    let bytes =
+        std::fs::read(path).map_err(|error| Verdict::Failed { code: "unreadable_file", error: error.to_string() })?;
     let request =
         InferRequest { task: Task::Classify, model: None, version: None, images: vec![Bytes::from(bytes)], options };
     let answer: Result<Answer> = async {

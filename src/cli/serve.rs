@@ -25,7 +25,8 @@ pub(super) fn run(config: &ServeConfig) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let address = config.server.http_addr;
-        let listener = TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))?;
+        let listener =
+            TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))?;
         let signal = shutdown::signal()?;
         let http_addr = listener.local_addr()?;
         tracing::info!(%http_addr, "listening; try: curl --data-binary @photo.jpg http://{http_addr}/classify");

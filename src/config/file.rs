@@ -33,8 +33,12 @@ pub fn parse_with_file(command: Command, arguments: &[OsString]) -> Result<ArgMa
 
 /// Every option of a subcommand that may stand in the file, by its key there.
 fn option_names(command: &Command) -> Vec<String> {
-    let options = command.get_arguments().filter(|option| option.get_long().is_some() && option.get_id() != FILE_OPTION);
-    options.map(|option| option.get_id().to_string()).filter(|key| !matches!(key.as_str(), "help" | "version")).collect()
+    let options =
+        command.get_arguments().filter(|option| option.get_long().is_some() && option.get_id() != FILE_OPTION);
+    options
+        .map(|option| option.get_id().to_string())
+        .filter(|key| !matches!(key.as_str(), "help" | "version"))
+        .collect()
 }
 
 fn read(path: &Path) -> Result<Vec<(String, String)>, String> {

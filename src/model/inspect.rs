@@ -56,7 +56,8 @@ pub fn inspect(path: &Path) -> LoadResult<Inspection> {
 
 /// The native kernel runs what the session kept as nodes of the operator; else the session has inlined its body.
 fn ce_kernel(executed: &[NodeCount]) -> String {
-    let kept: usize = executed.iter().filter(|count| count.operator == ce_op::onnx::NAME).map(|count| count.nodes).sum();
+    let kept: usize =
+        executed.iter().filter(|count| count.operator == ce_op::onnx::NAME).map(|count| count.nodes).sum();
     match kept {
         0 => "ONNX Runtime, from the operator's function body".into(),
         nodes => format!("the native kernel ({}), {nodes} nodes", ce_op::InstructionSet::best().name()),

@@ -105,9 +105,10 @@ impl Repository {
 }
 
 fn pick_version<'a>(versions: &'a BTreeMap<u32, Arc<Model>>, version: Option<&str>) -> Result<&'a Arc<Model>> {
-    let wanted = version.map(str::parse::<u32>).transpose().map_err(|_| {
-        InferError::new(ErrorKind::InvalidParameter, "version must be a whole number from 1 on")
-    })?;
+    let wanted = version
+        .map(str::parse::<u32>)
+        .transpose()
+        .map_err(|_| InferError::new(ErrorKind::InvalidParameter, "version must be a whole number from 1 on"))?;
     let found = match wanted {
         Some(number) => versions.get(&number),
         None => versions.values().next_back(),
@@ -135,7 +136,8 @@ fn model_folders(root: &Path) -> LoadResult<Vec<PathBuf>> {
 /// The newest version below a model's folder, if there is any.
 pub(super) fn newest_version(model: &Path) -> Option<PathBuf> {
     let versions = subfolders(model).ok()?.into_iter();
-    let numbered = versions.filter_map(|folder| name_and_version(&folder.canonicalize().ok()?).map(|(_, version)| (version, folder)));
+    let numbered = versions
+        .filter_map(|folder| name_and_version(&folder.canonicalize().ok()?).map(|(_, version)| (version, folder)));
     numbered.max_by_key(|(version, _)| *version).map(|(_, folder)| folder)
 }
 

@@ -52,7 +52,8 @@ async fn ready(State(state): State<AppState>) -> Result<&'static str> {
 
 async fn render_metrics(State(state): State<AppState>) -> Result<impl IntoResponse> {
     let text = state.engine.metrics.render();
-    let text = text.map_err(|error| InferError::new(ErrorKind::Internal, format!("the metrics can't be told: {error}")))?;
+    let text =
+        text.map_err(|error| InferError::new(ErrorKind::Internal, format!("the metrics can't be told: {error}")))?;
     Ok(([(header::CONTENT_TYPE, TEXT_FORMAT)], text))
 }
 

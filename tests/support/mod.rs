@@ -63,11 +63,8 @@ pub fn model(name: &str, backend: impl Backend + 'static, queue_length: usize) -
         "#,
     )
     .expect("a valid manifest");
-    let info = |name: &str, shape: &[i64]| TensorInfo {
-        name: name.into(),
-        data_type: "f32".into(),
-        shape: shape.to_vec(),
-    };
+    let info =
+        |name: &str, shape: &[i64]| TensorInfo { name: name.into(), data_type: "f32".into(), shape: shape.to_vec() };
     Model {
         directory: ModelDirectory {
             name: name.into(),
@@ -77,10 +74,7 @@ pub fn model(name: &str, backend: impl Backend + 'static, queue_length: usize) -
             manifest,
             labels: ["red", "green", "blue"].map(String::from).to_vec(),
         },
-        signature: Signature {
-            inputs: vec![info("input", &[-1, 3, 8, 8])],
-            outputs: vec![info("logits", &[-1, 3])],
-        },
+        signature: Signature { inputs: vec![info("input", &[-1, 3, 8, 8])], outputs: vec![info("logits", &[-1, 3])] },
         head_output: 0,
         golden: None,
         load_time: Duration::ZERO,
