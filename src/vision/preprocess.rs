@@ -3,8 +3,8 @@
 //! Resizing works on 8-bit values as Pillow does, antialiased, and agrees with it within 1 of 255; only the pixels that the crop keeps
 //! are computed.
 
-use fast_image_resize::images::{CroppedImageMut, Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+mod resample;
+
 use image::{Rgb, RgbImage};
 
 use super::geometry::Geometry;
@@ -106,7 +106,7 @@ impl Preprocessor {
         }
         let geometry = self.geometry(width, height);
         let mut canvas = self.canvas(&geometry);
-        resize_into(picture, &geometry, self.filter, &mut canvas)?;
+        resample::resample(picture, &geometry, self.filter, &mut canvas)?;
         Ok((canvas, geometry))
     }
 
@@ -155,32 +155,6 @@ fn check(preprocess: &Preprocess) -> std::result::Result<(), PreprocessError> {
         return Err(PreprocessError::Normalisation);
     }
     Ok(())
-}
-
-/// Resamples the geometry's part of `picture` onto its part of `canvas`.
-fn resize_into(picture: &RgbImage, geometry: &Geometry, filter: Filter, canvas: &mut RgbImage) -> Result<()> {
-    let (source, target) = (geometry.source, geometry.target);
-    let options =
-        ResizeOptions::new().resize_alg(algorithm(filter)).crop(source.left, source.top, source.width, source.height);
-    let from = ImageRef::new(picture.width(), picture.height(), picture, PixelType::U8x3).map_err(internal)?;
-    let (width, height) = canvas.dimensions();
-    let mut to = Image::from_slice_u8(width, height, canvas, PixelType::U8x3).map_err(internal)?;
-    let mut part =
-        CroppedImageMut::new(&mut to, target.left, target.top, target.width, target.height).map_err(internal)?;
-    Resizer::new().resize(&from, &mut part, &options).map_err(internal)
-}
-
-fn algorithm(filter: Filter) -> ResizeAlg {
-    match filter {
-        Filter::Nearest => ResizeAlg::Nearest,
-        Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-        Filter::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-        Filter::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
-    }
-}
-
-fn internal(error: impl std::fmt::Display) -> InferError {
-    InferError::new(ErrorKind::Internal, format!("resizing failed: {error}"))
 }
 
 #[cfg(test)]
