@@ -4,5 +4,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cenet_serve::cli::main(std::env::args_os().collect())
+    cenet_serve::cli::main(&std::env::args_os().collect::<Vec<_>>())
 }

@@ -305,3 +305,55 @@ fn default_rescale() -> f32 {
 fn default_tolerance() -> f32 {
     1e-4
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        schema_version = 1
+        task = "classify"
+        labels = "labels.txt"
+        [preprocess]
+        input = "input"
+        size = [224, 224]
+        resize = { mode = "shorter_side", to = 256 }
+        mean = [0.485, 0.456, 0.406]
+        std = [0.229, 0.224, 0.225]
+        [head]
+        output = "logits"
+        activation = "softmax"
+        [golden]
+        tensors = "golden.npz"
+    "#;
+
+    #[test]
+    fn what_is_left_out_has_torchvisions_defaults() {
+        let manifest = Manifest::parse(GOOD).expect("a good manifest");
+        assert_eq!(manifest.model, "model.onnx");
+        assert_eq!(manifest.preprocess.filter, Filter::Bilinear);
+        assert_eq!(manifest.preprocess.rescale, 1.0 / 255.0);
+        assert_eq!(manifest.runtime, Runtime { threads: 0 });
+    }
+
+    #[test]
+    fn what_cannot_be_carried_out_is_refused() {
+        let cases = [
+            ("size = [224, 224]", "size = [0, 224]", "lengths"),
+            ("size = [224, 224]", "size = [224, 9000]", "lengths"),
+            ("to = 256", "to = 0", "lengths"),
+            ("0.229", "0.0", "preprocess.std"),
+            ("0.485", "nan", "mean"),
+            ("[head]", "rescale = -1.0\n[head]", "rescale"),
+            ("\"shorter_side\"", "\"longer_side\"", "longer_side"),
+            ("labels.txt", "/etc/passwd", "own directory"),
+            ("golden.npz", "..", "own directory"),
+            ("[golden]", "[golden]\ntolerance = 0.0", "golden.tolerance"),
+            ("softmax", "softmin", "softmin"),
+        ];
+        for (from, to, expected) in cases {
+            let message = Manifest::parse(&GOOD.replacen(from, to, 1)).expect_err(to);
+            assert!(message.contains(expected), "{to}: {message}");
+        }
+    }
+}

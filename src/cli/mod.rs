@@ -33,16 +33,16 @@ enum Command {
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the program; 0 when all went well, 1 when something failed, 2 when the arguments are wrong.
-pub fn main(arguments: Vec<OsString>) -> ExitCode {
+pub fn main(arguments: &[OsString]) -> ExitCode {
     let parsed =
-        parse_with_file(CommandLine::command(), &arguments).and_then(|matches| CommandLine::from_arg_matches(&matches));
+        parse_with_file(CommandLine::command(), arguments).and_then(|matches| CommandLine::from_arg_matches(&matches));
     let command = match parsed {
         Ok(line) => line.command,
         Err(error) => error.exit(),
     };
     let outcome = match command {
         Command::Serve(config) => serve::run(&config),
-        Command::Predict(options) => predict::run(options),
+        Command::Predict(options) => predict::run(&options),
         Command::Inspect(options) => inspect::run(&options),
     };
     outcome.unwrap_or_else(|failure| {

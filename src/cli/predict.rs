@@ -61,7 +61,7 @@ enum Verdict {
 }
 
 /// Fails with 1 when a picture can't be answered; the others are answered all the same.
-pub(super) fn run(options: PredictOptions) -> std::result::Result<ExitCode, Failure> {
+pub(super) fn run(options: &PredictOptions) -> std::result::Result<ExitCode, Failure> {
     let model = Model::load(&locate(&options.model, &options.model_repository)?, &LoadOptions::default())?;
     let engine = Engine::new(Repository::of(model), &options.limits)?;
     let wanted = InferOptions { top_k: Some(options.top_k), threshold: options.threshold };

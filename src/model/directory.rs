@@ -40,10 +40,10 @@ impl ModelDirectory {
         })?;
         let manifest_path = path.join(MANIFEST_FILE);
         let text = std::fs::read_to_string(&manifest_path).map_err(LoadError::read(&manifest_path))?;
-        let wrong = |message| LoadError::Manifest { path: manifest_path.clone(), message };
-        let manifest = Manifest::parse(&text).map_err(wrong)?;
+        let manifest = Manifest::parse(&text);
+        let manifest = manifest.map_err(|message| LoadError::Manifest { path: manifest_path, message })?;
         let labels = read_labels(&path.join(&manifest.labels))?;
-        let preprocessor = Preprocessor::new(&manifest.preprocess).map_err(|error| wrong(error.to_string()))?;
+        let preprocessor = Preprocessor::new(&manifest.preprocess);
         Ok(Self { name, version, path: path.to_path_buf(), manifest, labels, preprocessor })
     }
 

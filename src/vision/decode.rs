@@ -165,8 +165,8 @@ pub fn decode(bytes: &[u8], policy: DecodePolicy, limits: &DecodeLimits) -> Resu
 
 /// A picture whose header was read and found within the limits.
 enum Opened<'a> {
-    Jpeg(jpeg::JpegPicture<'a>),
-    Gif(gif::GifPicture<'a>),
+    Jpeg(Box<jpeg::JpegPicture<'a>>),
+    Gif(Box<gif::GifPicture<'a>>),
     Still(still::StillPicture<'a>),
 }
 
@@ -174,8 +174,8 @@ impl<'a> Opened<'a> {
     fn open(bytes: &'a [u8], limits: &DecodeLimits) -> Result<Self> {
         let format = Format::of(bytes)?;
         let picture = match format {
-            Format::Jpeg => Self::Jpeg(jpeg::JpegPicture::open(bytes)?),
-            Format::Gif => Self::Gif(gif::GifPicture::open(bytes, limits)?),
+            Format::Jpeg => Self::Jpeg(Box::new(jpeg::JpegPicture::open(bytes)?)),
+            Format::Gif => Self::Gif(Box::new(gif::GifPicture::open(bytes, limits)?)),
             _ => Self::Still(still::StillPicture::open(format, bytes, limits)?),
         };
         limits.check(format, picture.dimensions())?;

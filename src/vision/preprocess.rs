@@ -3,8 +3,8 @@
 //! Resizing works on 8-bit values as Pillow does, antialiased, and agrees with it within 1 of 255; only the pixels that the crop keeps
 //! are computed.
 
-use fast_image_resize::images::{CroppedImageMut, Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+mod resample;
+
 use image::{Rgb, RgbImage};
 use ndarray::Array3;
 
@@ -12,21 +12,7 @@ use super::geometry::Geometry;
 use crate::error::{ErrorKind, InferError, Result};
 use crate::manifest::{Color, Filter, Layout, Preprocess, Resize};
 
-/// Why a [`Preprocess`] can't be carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PreprocessError {
-    /// The tensor would have no pixels.
-    #[error("preprocess.size must be above zero in both directions")]
-    EmptySize,
-    /// The picture would have no pixels before the crop.
-    #[error("preprocess.resize.to must be above zero")]
-    EmptyShorterSide,
-    /// Dividing by the standard deviation would give no finite number.
-    #[error("preprocess.rescale, mean and std must be finite, and std above zero")]
-    Normalisation,
-}
-
-/// A [`Preprocess`] made ready: checked, with a table of the normalised value of each of 256 in each channel.
+/// A [`Preprocess`] made ready, with a table of the normalised value of each of 256 in each channel.
 #[derive(Debug, Clone)]
 pub struct Preprocessor {
     size: [u32; 2],
@@ -40,24 +26,20 @@ pub struct Preprocessor {
 }
 
 impl Preprocessor {
-    /// Checks the declaration and computes the tables.
-    ///
-    /// # Errors
-    /// When sizes are zero or the normalisation divides by zero.
-    pub fn new(preprocess: &Preprocess) -> std::result::Result<Self, PreprocessError> {
-        check(preprocess)?;
+    /// Computes the tables for a declaration that a [`Manifest`](crate::manifest::Manifest) was parsed with.
+    pub fn new(preprocess: &Preprocess) -> Self {
         let channel_table = |channel: usize| {
             let (mean, std) = (preprocess.mean[channel], preprocess.std[channel]);
             std::array::from_fn(|value| (value as f32 * preprocess.rescale - mean) / std)
         };
-        Ok(Self {
+        Self {
             size: preprocess.size,
             resize: preprocess.resize,
             filter: preprocess.filter,
             layout: preprocess.layout,
             channels: if preprocess.color == Color::Bgr { [2, 1, 0] } else { [0, 1, 2] },
             tables: [channel_table(0), channel_table(1), channel_table(2)],
-        })
+        }
     }
 
     /// The tensor's shape for one picture: `[3, H, W]` or `[H, W, 3]`.
@@ -119,7 +101,7 @@ impl Preprocessor {
         }
         let geometry = self.geometry(width, height);
         let mut canvas = self.canvas(&geometry);
-        resize_into(picture, &geometry, self.filter, &mut canvas)?;
+        resample::resample(picture, &geometry, self.filter, &mut canvas)?;
         Ok((canvas, geometry))
     }
 
@@ -154,46 +136,6 @@ impl Preprocessor {
             *values = std::array::from_fn(|channel| self.tables[channel][usize::from(pixel[self.channels[channel]])]);
         }
     }
-}
-
-fn check(preprocess: &Preprocess) -> std::result::Result<(), PreprocessError> {
-    if preprocess.size.contains(&0) {
-        return Err(PreprocessError::EmptySize);
-    }
-    if matches!(preprocess.resize, Resize::ShorterSide { to: 0 }) {
-        return Err(PreprocessError::EmptyShorterSide);
-    }
-    let finite = preprocess.rescale.is_finite() && preprocess.mean.iter().all(|mean| mean.is_finite());
-    if !finite || !preprocess.std.iter().all(|std| std.is_normal() && *std > 0.0) {
-        return Err(PreprocessError::Normalisation);
-    }
-    Ok(())
-}
-
-/// Resamples the geometry's part of `picture` onto its part of `canvas`.
-fn resize_into(picture: &RgbImage, geometry: &Geometry, filter: Filter, canvas: &mut RgbImage) -> Result<()> {
-    let (source, target) = (geometry.source, geometry.target);
-    let options =
-        ResizeOptions::new().resize_alg(algorithm(filter)).crop(source.left, source.top, source.width, source.height);
-    let from = ImageRef::new(picture.width(), picture.height(), picture, PixelType::U8x3).map_err(internal)?;
-    let (width, height) = canvas.dimensions();
-    let mut to = Image::from_slice_u8(width, height, canvas, PixelType::U8x3).map_err(internal)?;
-    let mut part =
-        CroppedImageMut::new(&mut to, target.left, target.top, target.width, target.height).map_err(internal)?;
-    Resizer::new().resize(&from, &mut part, &options).map_err(internal)
-}
-
-fn algorithm(filter: Filter) -> ResizeAlg {
-    match filter {
-        Filter::Nearest => ResizeAlg::Nearest,
-        Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-        Filter::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-        Filter::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
-    }
-}
-
-fn internal(error: impl std::fmt::Display) -> InferError {
-    InferError::new(ErrorKind::Internal, format!("resizing failed: {error}"))
 }
 
 #[cfg(test)]

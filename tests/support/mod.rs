@@ -70,7 +70,7 @@ pub fn model(name: &str, backend: impl Backend + 'static, queue_length: usize) -
             name: name.into(),
             version: 1,
             path: PathBuf::new(),
-            preprocessor: Preprocessor::new(&manifest.preprocess).expect("a valid manifest"),
+            preprocessor: Preprocessor::new(&manifest.preprocess),
             manifest,
             labels: ["red", "green", "blue"].map(String::from).to_vec(),
         },

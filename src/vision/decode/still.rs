@@ -76,7 +76,7 @@ fn convert(samples: &[u8], color: ColorType, policy: DecodePolicy, rgb: &mut Rgb
         ColorType::La8 => each(samples, rgb, |&[grey, opacity]| blend([grey; 3], opacity, alpha)),
         ColorType::Rgba8 => each(samples, rgb, |&[r, g, b, opacity]| blend([r, g, b], opacity, alpha)),
         ColorType::L16 => {
-            each(samples, rgb, |&[a, b]| [grey_of_16_bits(u16::from_ne_bytes([a, b]), policy.sixteen_bit); 3])
+            each(samples, rgb, |&[a, b]| [grey_of_16_bits(u16::from_ne_bytes([a, b]), policy.sixteen_bit); 3]);
         }
         ColorType::La16 => each(samples, rgb, |sample: &[u8; 4]| {
             let [grey, opacity] = upper_bytes(sample);
