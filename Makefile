@@ -17,7 +17,7 @@ help: ## list the targets
 
 .PHONY: run
 run: build ## serve the shipped models on 127.0.0.1:8000
-	@echo 'try, from another terminal: curl --data-binary @photo.jpg http://127.0.0.1:8000/classify'
+	@echo 'try, from another terminal: curl --data-binary @models/ce_resnet_caltech101/1/golden.png http://127.0.0.1:8000/classify'
 	target/release/cenet-serve serve
 
 .PHONY: build
@@ -64,6 +64,8 @@ $(PYTHON_VENV)/installed: python/pyproject.toml python/requirements.lock
 
 .PHONY: test-python
 test-python: python $(RUNTIME) ## test training and export, and the authors' own network through the server's session
+	$(PYTHON_VENV)/bin/ruff check python
+	$(PYTHON_VENV)/bin/ruff format --check python
 	CENET_TEST_DATA=$(TEST_DATA) $(PYTHON_VENV)/bin/python -m pytest -q python/tests
 	if [ -d $(TEST_DATA)/official-format ]; then $(MAKE) $(OFFICIAL_MODEL); fi
 	$(CARGO) test --locked --test official_network -- --nocapture
@@ -72,4 +74,5 @@ $(OFFICIAL_MODEL): $(wildcard python/cenet/*.py python/cenet/export/*.py) $(PYTH
 	$(PYTHON_VENV)/bin/cenet-export --force --output $@ --arch ce_resnet \
 		--arch-option block=bottleneck --arch-option layers=1,1,1,1 \
 		--checkpoint $(TEST_DATA)/official-format/checkpoint.pth --golden $(TEST_DATA)/official-format/golden.npz
+	@touch $@
 
