@@ -1,6 +1,5 @@
 //! The JSON of an answer, the same for the server and for the command line.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -18,8 +17,25 @@ pub struct Answer {
     pub version: String,
     /// Labels, best first.
     pub predictions: Vec<Prediction>,
-    /// Milliseconds by stage, and `total`.
-    pub timings_ms: BTreeMap<&'static str, f64>,
+    /// Where the time went.
+    pub timings_ms: TimingsMs,
+}
+
+/// How long each stage took, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TimingsMs {
+    /// File to pixels.
+    pub decode: f64,
+    /// Pixels to tensor.
+    pub preprocess: f64,
+    /// Waiting for the network.
+    pub queue: f64,
+    /// The network.
+    pub inference: f64,
+    /// Outputs to labels.
+    pub postprocess: f64,
+    /// From admission to answer.
+    pub total: f64,
 }
 
 impl Answer {
@@ -28,15 +44,23 @@ impl Answer {
         Self {
             model: model.directory.name.clone(),
             version: model.directory.version.to_string(),
-            timings_ms: timings_ms(&result.timings),
+            timings_ms: TimingsMs::from(&result.timings),
             predictions: result.predictions,
         }
     }
 }
 
-fn timings_ms(timings: &Timings) -> BTreeMap<&'static str, f64> {
-    let stages = timings.stages().map(|(stage, duration)| (stage.name(), milliseconds(duration)));
-    stages.into_iter().chain([("total", milliseconds(timings.total))]).collect()
+impl From<&Timings> for TimingsMs {
+    fn from(timings: &Timings) -> Self {
+        Self {
+            decode: milliseconds(timings.decode),
+            preprocess: milliseconds(timings.preprocess),
+            queue: milliseconds(timings.queue),
+            inference: milliseconds(timings.inference),
+            postprocess: milliseconds(timings.postprocess),
+            total: milliseconds(timings.total),
+        }
+    }
 }
 
 /// To a microsecond.
