@@ -56,6 +56,15 @@ impl Shape {
     pub fn sample_len(&self) -> usize {
         self.channels() * self.pixels
     }
+
+    /// Checks the length of X's or Y's buffer.
+    ///
+    /// # Errors
+    /// [`ShapeError::Buffer`] when it isn't that of `[N, C, H, W]`.
+    pub(crate) fn check_buffer(&self, input: &'static str, actual: usize) -> Result<(), ShapeError> {
+        let expected = self.batch * self.sample_len();
+        if actual == expected { Ok(()) } else { Err(ShapeError::Buffer { input, expected, actual }) }
+    }
 }
 
 impl InputShapes<'_> {
@@ -99,15 +108,9 @@ fn lengths<const N: usize>(input: &'static str, shape: &[i64]) -> Result<[usize;
 }
 
 /// Lengths known on both sides must be equal.
-fn expect<const N: usize>(
-    input: &'static str,
-    shape: &[i64],
-    expected: [Option<usize>; N],
-) -> Result<(), ShapeError> {
+fn expect<const N: usize>(input: &'static str, shape: &[i64], expected: [Option<usize>; N]) -> Result<(), ShapeError> {
     let actual = dimensions::<N>(input, shape)?;
-    let differ = |(actual, expected): (&Option<usize>, &Option<usize>)| {
-        matches!((actual, expected), (Some(actual), Some(expected)) if actual != expected)
-    };
+    let differ = |(actual, expected): (&Option<usize>, &Option<usize>)| matches!((actual, expected), (Some(actual), Some(expected)) if actual != expected);
     if !actual.iter().zip(&expected).any(differ) {
         return Ok(());
     }
