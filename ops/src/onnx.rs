@@ -1,20 +1,22 @@
 //! The operator as ONNX Runtime knows it: domain `ai.cenet`, `ChannelEquilibrium`, version 1.
 //!
-//! Shapes are checked when a session is made, as far as they are known then, and before every run. No panic leaves a
+//! Shapes are checked when a session is made, as far as they are known then, and before every run; an error names the
+//! node. Work runs on the session's own threads, and Y takes X's memory where nobody else reads X. No panic leaves a
 //! kernel: it becomes an error of the run.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Mutex;
+mod guard;
+mod threads;
 
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
     ShapeInferenceContext,
 };
-use ort::value::{TensorElementType, ValueType};
+use ort::value::{DynTensorValueType, TensorElementType, ValueRef, ValueType};
 use ort::{Error, Result};
 
-use crate::{InputShapes, Parallel, Parameters, Shape, nchw};
+use crate::{InputShapes, InstructionSet, Parameters, Shape, nchw};
+use guard::guarded;
+use threads::SessionThreads;
 
 /// The operator's domain.
 pub const DOMAIN: &str = "ai.cenet";
@@ -38,6 +40,9 @@ struct ChannelEquilibrium;
 impl Operator for ChannelEquilibrium {
     type Kernel<'attr> = NchwKernel;
 
+    /// Y may lie over X.
+    const INPLACES: &[(u32, u32)] = &[(0, 0)];
+
     fn name(&self) -> &str {
         NAME
     }
@@ -59,31 +64,21 @@ impl Operator for ChannelEquilibrium {
     }
 
     fn infer_shape(&self, context: &mut ShapeInferenceContext) -> Result<()> {
-        match context.inputs().first() {
-            Some(x) => context.set_output(0, x),
-            None => Err(Error::new("ChannelEquilibrium: the input X is missing")),
-        }
+        guarded(|| match context.inputs().first() {
+            Some(x) if tensor_shape(x).is_some() => context.set_output(0, x),
+            _ => Ok(()),
+        })
     }
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> Result<NchwKernel> {
-        guarded(|| {
-            let node = context.node_name()?;
-            let named = |message: String| Error::new(format!("{NAME} {node:?}: {message}"));
-            let inputs = context.inputs()?;
-            let shapes: Vec<_> = inputs.iter().filter_map(|input| tensor_shape(input.dtype())).collect();
-            if let Ok(shapes) = <[&[i64]; INPUTS]>::try_from(shapes) {
-                input_shapes(shapes).check().map_err(|error| named(error.to_string()))?;
-            }
-            let gate_scale =
-                context.get("gate_scale").ok_or_else(|| named("the attribute gate_scale is missing".into()))?;
-            Ok(NchwKernel { node, gate_scale, epsilon: context.get("epsilon").unwrap_or(DEFAULT_EPSILON) })
-        })
+        guarded(|| NchwKernel::new(context))
     }
 }
 
 /// What ONNX Runtime knows of a tensor's shape, if it knows its rank.
 fn tensor_shape(value_type: &ValueType) -> Option<&[i64]> {
     match value_type {
+        // an unknown rank comes as none at all
         ValueType::Tensor { shape, .. } if !shape.is_empty() => Some(shape),
         _ => None,
     }
@@ -98,6 +93,8 @@ struct NchwKernel {
     node: String,
     gate_scale: f32,
     epsilon: f32,
+    set: InstructionSet,
+    threads: usize,
 }
 
 impl Kernel for NchwKernel {
@@ -107,65 +104,64 @@ impl Kernel for NchwKernel {
 }
 
 impl NchwKernel {
+    fn new(context: &KernelContext<'_>) -> Result<Self> {
+        let node = context.node_name()?;
+        let inputs = context.inputs()?;
+        let shapes: Vec<_> = inputs.iter().filter_map(|input| tensor_shape(input.dtype())).collect();
+        if let Ok(shapes) = <[&[i64]; INPUTS]>::try_from(shapes) {
+            input_shapes(shapes).check().map_err(|error| named(&node, &error.to_string()))?;
+        }
+        let gate_scale =
+            context.get("gate_scale").ok_or_else(|| named(&node, "the attribute gate_scale is missing"))?;
+        let epsilon = context.get("epsilon").unwrap_or(DEFAULT_EPSILON);
+        if !f32::is_finite(gate_scale) {
+            return Err(named(&node, "gate_scale is no finite number: the block was exported untrained"));
+        }
+        if epsilon.is_nan() || epsilon < 0.0 {
+            return Err(named(&node, "epsilon is less than 0 or no number"));
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self { node, gate_scale, epsilon, set: InstructionSet::best(), threads })
+    }
+
     fn run(&self, context: &ComputeContext) -> Result<()> {
-        let named = |message: String| Error::new(format!("{NAME} {:?}: {message}", self.node));
-        let inputs: Vec<_> = (0..INPUTS).map(|index| context.input(index)).collect::<Result<_>>()?;
-        let tensors: Vec<_> =
-            inputs.iter().flatten().map(|input| input.try_extract_tensor::<f32>()).collect::<Result<_>>()?;
-        let tensors = <[_; INPUTS]>::try_from(tensors).map_err(|_| named("an input is missing".into()))?;
-        let shape = Shape::new(input_shapes(tensors.map(|(shape, _)| &**shape)));
-        let shape = shape.map_err(|error| named(error.to_string()))?;
-        let [(x_shape, x), (_, whitening), (_, fc1), (_, ln_scale), (_, ln_bias), (_, fc2)] = tensors;
-        let mut output = context.output(0, x_shape.iter().copied().collect::<Vec<_>>())?;
-        let output = output.as_mut().ok_or_else(|| named("the output Y is missing".into()))?;
-        let (_, y) = output.try_extract_tensor_mut::<f32>()?;
-        let (gate_scale, epsilon) = (self.gate_scale, self.epsilon);
-        let parameters = Parameters { whitening, fc1, ln_scale, ln_bias, fc2, gate_scale, epsilon };
-        nchw::forward(&shape, &parameters, x, y, &SessionThreads(context)).map_err(|error| named(error.to_string()))
+        let [x, whitening, fc1, ln_scale, ln_bias, fc2] = self.inputs(context)?;
+        let tensors = [&x, &whitening, &fc1, &ln_scale, &ln_bias, &fc2];
+        let shape = Shape::new(input_shapes(tensors.map(|tensor| &**tensor.shape())));
+        let shape = shape.map_err(|error| named(&self.node, &error.to_string()))?;
+        let parameters = Parameters {
+            whitening: numbers(&whitening)?,
+            fc1: numbers(&fc1)?,
+            ln_scale: numbers(&ln_scale)?,
+            ln_bias: numbers(&ln_bias)?,
+            fc2: numbers(&fc2)?,
+            gate_scale: self.gate_scale,
+            epsilon: self.epsilon,
+        };
+        let y = context.output(0, x.shape().clone())?;
+        let mut y = y.ok_or_else(|| named(&self.node, "the output Y is missing"))?;
+        // pointers, because Y may lie over X
+        let (x, y) = (numbers(&x)?.as_ptr(), y.try_extract_tensor_mut::<f32>()?.1.as_mut_ptr());
+        // SAFETY: both tensors are of `shape`; ONNX Runtime keeps them for the run, and gives Y its own memory or just X's
+        let outcome = unsafe {
+            nchw::forward_raw(self.set, &shape, &parameters, x, y, &SessionThreads::new(context, self.threads))
+        };
+        outcome.map_err(|error| named(&self.node, &error.to_string()))
+    }
+
+    fn inputs<'c>(&self, context: &'c ComputeContext) -> Result<[ValueRef<'c, DynTensorValueType>; INPUTS]> {
+        let input = |index| {
+            let value = context.input(index)?.ok_or_else(|| named(&self.node, "an input is missing"))?;
+            value.downcast::<DynTensorValueType>()
+        };
+        Ok([input(0)?, input(1)?, input(2)?, input(3)?, input(4)?, input(5)?])
     }
 }
 
-/// The session's own threads.
-struct SessionThreads<'a>(&'a ComputeContext);
-
-impl Parallel for SessionThreads<'_> {
-    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
-        // a panic must not unwind into ONNX Runtime's threads: the first is kept, and goes on from here
-        let panic: Mutex<Option<Box<dyn Any + Send>>> = Mutex::new(None);
-        let started = self.0.par_for(tasks, tasks, |index| {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| task(index)))
-                && let Ok(mut first) = panic.lock()
-            {
-                first.get_or_insert(payload);
-            }
-        });
-        if let Some(payload) = panic.into_inner().ok().flatten() {
-            resume_unwind(payload);
-        }
-        if let Err(error) = started {
-            panic!("ONNX Runtime's threads can't be used: {error}");
-        }
-    }
+fn numbers<'t>(tensor: &'t ValueRef<'_, DynTensorValueType>) -> Result<&'t [f32]> {
+    Ok(tensor.try_extract_tensor::<f32>()?.1)
 }
 
-/// Runs `work`; a panic becomes an error and never unwinds into C.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        let message = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
-        Err(Error::new(format!("{NAME} panicked: {}", message.unwrap_or("without a message"))))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_becomes_an_error() {
-        let error = guarded::<()>(|| panic!("a kernel's defect {}", 7)).expect_err("it panicked");
-        assert!(error.message().contains("a kernel's defect 7"), "{error}");
-        let error = guarded::<()>(|| panic!("plain")).expect_err("it panicked");
-        assert!(error.message().contains("plain"), "{error}");
-        assert!(guarded(|| Ok(7)).is_ok_and(|value| value == 7));
-    }
+fn named(node: &str, message: &str) -> Error {
+    Error::new(format!("{NAME} {node:?}: {message}"))
 }

@@ -2,6 +2,9 @@
 
 /// Runs tasks, on as many threads as it likes.
 pub trait Parallel {
+    /// How many tasks it runs at once, as far as it knows; decides how work is split, never the result.
+    fn threads(&self) -> usize;
+
     /// Runs `task(0)` to `task(tasks - 1)`, each once and in any order, and returns when all have ended. If tasks panic,
     /// it panics once all have ended.
     fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync));
@@ -12,19 +15,23 @@ pub trait Parallel {
 pub struct Serial;
 
 impl Parallel for Serial {
+    fn threads(&self) -> usize {
+        1
+    }
+
     fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         (0..tasks).for_each(task);
     }
 }
 
-/// A slice that tasks write to side by side, each its own part.
+/// A slice that tasks write to side by side, each its own numbers.
 pub(crate) struct Shared<'a> {
     start: *mut f32,
     len: usize,
     _slice: std::marker::PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it is a slice of plain numbers; `part`'s contract keeps parts in use apart.
+// SAFETY: it is a slice of plain numbers; `write`'s contract keeps tasks apart.
 unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {
@@ -32,17 +39,16 @@ impl<'a> Shared<'a> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), _slice: std::marker::PhantomData }
     }
 
-    /// The `len` numbers from `from` on.
+    /// Writes the number at `index`.
     ///
     /// # Safety
-    /// No two parts in use at the same time overlap.
+    /// No two tasks write at the same index.
     ///
     /// # Panics
-    /// When the part isn't inside the slice.
-    #[expect(clippy::mut_from_ref, reason = "parts are disjoint by contract")]
-    pub(crate) unsafe fn part(&self, from: usize, len: usize) -> &mut [f32] {
-        assert!(from.checked_add(len).is_some_and(|end| end <= self.len), "the part is inside the slice");
-        // SAFETY: inside the slice as just checked, which lives for 'a; disjoint from other parts by the caller's word.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(from), len) }
+    /// When the index isn't inside the slice.
+    pub(crate) unsafe fn write(&self, index: usize, value: f32) {
+        assert!(index < self.len, "the index is inside the slice");
+        // SAFETY: inside the slice as just checked, which lives for 'a; nobody else writes here by the caller's word
+        unsafe { self.start.add(index).write(value) };
     }
 }

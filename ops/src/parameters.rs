@@ -22,15 +22,13 @@ pub struct Parameters<'a> {
 }
 
 impl Parameters<'_> {
-    /// Checks that the buffers hold what `shape` asks for.
+    /// Checks that the parameters' buffers hold what `shape` asks for.
     ///
     /// # Errors
     /// [`ShapeError::Buffer`] naming the first that doesn't.
-    pub(crate) fn check(&self, shape: &Shape, x: &[f32], y: &[f32]) -> Result<(), ShapeError> {
+    pub(crate) fn check(&self, shape: &Shape) -> Result<(), ShapeError> {
         let (channels, hidden) = (shape.channels(), shape.hidden);
         let sizes = [
-            ("X", x, shape.batch * shape.sample_len()),
-            ("Y", y, shape.batch * shape.sample_len()),
             ("whitening", self.whitening, channels * shape.group_width),
             ("fc1", self.fc1, hidden * channels),
             ("ln_scale", self.ln_scale, hidden),

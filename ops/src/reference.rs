@@ -18,7 +18,8 @@ pub struct Forward {
 /// # Errors
 /// [`ShapeError::Buffer`] when a buffer doesn't hold what `shape` asks for.
 pub fn forward(shape: &Shape, parameters: &Parameters<'_>, x: &[f32]) -> Result<Forward, ShapeError> {
-    parameters.check(shape, x, x)?;
+    parameters.check(shape)?;
+    shape.check_buffer("X", x.len())?;
     let (mut variance, mut gate, mut y) = (Vec::new(), Vec::new(), Vec::new());
     for sample in x.chunks_exact(shape.sample_len()) {
         let sample_variance: Vec<f64> = sample.chunks_exact(shape.pixels).map(channel_variance).collect();
@@ -46,7 +47,9 @@ fn gates(shape: &Shape, parameters: &Parameters<'_>, variance: &[f64]) -> Vec<f6
     let hidden: Vec<f64> = linear
         .iter()
         .zip(affine)
-        .map(|(value, (&scale, &bias))| ((value - mean) / deviation * f64::from(scale) + f64::from(bias)).max(0.0))
+        .map(|(value, (&scale, &bias))| (value - mean) / deviation * f64::from(scale) + f64::from(bias))
+        // not `max`, which would turn NaN into 0
+        .map(|value| if value < 0.0 { 0.0 } else { value })
         .collect();
     product(parameters.fc2, &hidden).iter().map(|value| 1.0 / (1.0 + (-value).exp())).collect()
 }

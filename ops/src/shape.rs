@@ -56,6 +56,15 @@ impl Shape {
     pub fn sample_len(&self) -> usize {
         self.channels() * self.pixels
     }
+
+    /// Checks the length of X's or Y's buffer.
+    ///
+    /// # Errors
+    /// [`ShapeError::Buffer`] when it isn't that of `[N, C, H, W]`.
+    pub(crate) fn check_buffer(&self, input: &'static str, actual: usize) -> Result<(), ShapeError> {
+        let expected = self.batch * self.sample_len();
+        if actual == expected { Ok(()) } else { Err(ShapeError::Buffer { input, expected, actual }) }
+    }
 }
 
 impl InputShapes<'_> {

@@ -1,7 +1,8 @@
-//! The inner loops compiled for each instruction set, behind safe functions.
+//! The inner loops compiled for each instruction set.
 
-use super::loops::{self, Group};
-use super::vector::Plain;
+use super::mixing::{self, Block};
+use super::sums;
+use super::vector::{Plain, Vector};
 use crate::InstructionSet;
 
 /// The inner loops for an instruction set that this machine has.
@@ -11,30 +12,37 @@ pub(super) struct Kernels {
     pub(super) variance: fn(&[f32]) -> f32,
     /// Scalar product of two slices of one length.
     pub(super) dot: fn(&[f32], &[f32]) -> f32,
-    /// Mixes one group's channels.
-    pub(super) mix: fn(&mut Group<'_>),
+    /// Mixes one block of pixels of a group.
+    ///
+    /// # Safety
+    /// As of [`mixing::mix`], but for the instructions.
+    pub(super) mix: unsafe fn(&Block<'_>),
+    /// Rows in a panel of the combined matrix, as `mix` reads it.
+    pub(super) panel_rows: usize,
+    /// Pixels that `mix` is fastest with: blocks are multiples of it.
+    pub(super) tile_pixels: usize,
 }
 
-/// Functions compiled for some target features, and a table of safe ones around them.
+/// Functions compiled for some target features, and their table. `$rows` by `$registers` sums are held in registers at once.
 macro_rules! compiled_for {
-    ($module:ident, $vector:ty, $($feature:literal)?) => {
+    ($module:ident, $vector:ty, $rows:literal x $registers:literal, $($feature:literal)?) => {
         mod $module {
-            use super::{Group, Kernels, loops};
+            use super::{Block, Kernels, Vector, mixing, sums};
 
             $(#[target_feature(enable = $feature)])?
             unsafe fn variance(values: &[f32]) -> f32 {
                 // SAFETY: the instructions are there by the caller's word
-                unsafe { loops::variance::<$vector>(values) }
+                unsafe { sums::variance::<$vector>(values) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn dot(a: &[f32], b: &[f32]) -> f32 {
                 // SAFETY: the instructions are there by the caller's word
-                unsafe { loops::dot::<$vector>(a, b) }
+                unsafe { sums::dot::<$vector>(a, b) }
             }
             $(#[target_feature(enable = $feature)])?
-            unsafe fn mix(group: &mut Group<'_>) {
-                // SAFETY: the instructions are there by the caller's word
-                unsafe { loops::mix::<$vector>(group) }
+            unsafe fn mix(block: &Block<'_>) {
+                // SAFETY: the instructions are there, and the contract is kept, by the caller's word
+                unsafe { mixing::mix::<$vector, $rows, $registers>(block) }
             }
 
             /// Given out only by `Kernels::of`, on a machine that has the instructions.
@@ -43,18 +51,19 @@ macro_rules! compiled_for {
                 variance: |values| unsafe { variance(values) },
                 // SAFETY: see above
                 dot: |a, b| unsafe { dot(a, b) },
-                // SAFETY: see above
-                mix: |group| unsafe { mix(group) },
+                mix,
+                panel_rows: $rows,
+                tile_pixels: $registers * <$vector>::LANES,
             };
         }
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-compiled_for!(avx512, std::arch::x86_64::__m512, "avx512f");
+compiled_for!(avx512, std::arch::x86_64::__m512, 8 x 3, "avx512f");
 #[cfg(target_arch = "x86_64")]
-compiled_for!(avx2, std::arch::x86_64::__m256, "avx2,fma");
-compiled_for!(portable, super::Plain,);
+compiled_for!(avx2, std::arch::x86_64::__m256, 4 x 3, "avx2,fma");
+compiled_for!(portable, super::Plain, 4 x 2,);
 
 impl Kernels {
     /// The loops for `set`, or the portable ones where this machine doesn't have it.
