@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::infer::{ImageResult, Timings};
+use crate::infer::{Finding, ImageResult, Timings};
 use crate::model::Model;
+use crate::vision::detect::Detection;
 use crate::vision::postprocess::Prediction;
 
 /// What a model says of one picture.
@@ -15,10 +16,38 @@ pub struct Answer {
     pub model: String,
     /// The model's version.
     pub version: String,
-    /// Labels, best first.
-    pub predictions: Vec<Prediction>,
+    /// What was found.
+    #[serde(flatten)]
+    pub finding: Found,
     /// Where the time went.
     pub timings_ms: TimingsMs,
+}
+
+/// What was found, by the model's task.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Found {
+    /// A classifier's.
+    Labels {
+        /// Labels, best first.
+        predictions: Vec<Prediction>,
+    },
+    /// A detector's.
+    Boxes {
+        /// Size of the picture that the boxes lie on.
+        image: ImageSize,
+        /// Boxes, best first.
+        detections: Vec<Detection>,
+    },
+}
+
+/// Size of an upright picture, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ImageSize {
+    /// Its width.
+    pub width: u32,
+    /// Its height.
+    pub height: u32,
 }
 
 /// How long each stage took, in milliseconds.
@@ -41,11 +70,15 @@ pub struct TimingsMs {
 impl Answer {
     /// The answer of `model` for one picture.
     pub fn new(model: &Model, result: ImageResult) -> Self {
+        let [width, height] = result.size;
         Self {
             model: model.directory.name.clone(),
             version: model.directory.version.to_string(),
             timings_ms: TimingsMs::from(&result.timings),
-            predictions: result.predictions,
+            finding: match result.finding {
+                Finding::Labels(predictions) => Found::Labels { predictions },
+                Finding::Boxes(detections) => Found::Boxes { image: ImageSize { width, height }, detections },
+            },
         }
     }
 }

@@ -15,8 +15,10 @@ use crate::error::{ErrorKind, InferError, Result};
 use crate::manifest::Task;
 use crate::metrics::{Metrics, Stage};
 use crate::model::{Model, Repository};
+use crate::reading::Reading;
 use crate::vision::decode::{DecodeLimits, decode};
-use crate::vision::postprocess::{Prediction, classify};
+use crate::vision::detect::{Detection, Source};
+use crate::vision::postprocess::Prediction;
 
 /// Labels that an answer holds when nobody says how many.
 pub const DEFAULT_TOP_K: usize = 5;
@@ -48,13 +50,19 @@ pub struct InferRequest {
     pub options: InferOptions,
 }
 
-/// What the answer should hold.
-#[derive(Debug, Clone, Copy, Default)]
+/// What the answer should hold; what is absent is as the model or the server has it.
+#[derive(Debug, Clone, Default)]
 pub struct InferOptions {
     /// At most so many labels; [`DEFAULT_TOP_K`] when absent, all when more than there are.
     pub top_k: Option<usize>,
-    /// Only labels whose score is at least this.
+    /// Only labels or boxes whose score is at least this.
     pub threshold: Option<f32>,
+    /// Overlap of two boxes of a class above which the lower score goes.
+    pub iou: Option<f32>,
+    /// At most so many boxes.
+    pub max_detections: Option<usize>,
+    /// Only boxes with these labels.
+    pub classes: Option<Vec<String>>,
 }
 
 /// What a model says of each picture, in the request's order.
@@ -69,10 +77,21 @@ pub struct InferResponse {
 /// What a model says of one picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageResult {
-    /// Labels, best first.
-    pub predictions: Vec<Prediction>,
+    /// Width and height of the upright picture, in pixels.
+    pub size: [u32; 2],
+    /// What was found.
+    pub finding: Finding,
     /// Where the time went.
     pub timings: Timings,
+}
+
+/// What a model finds, by its task.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Finding {
+    /// Labels of the whole picture, best first.
+    Labels(Vec<Prediction>),
+    /// Boxes on it, best first.
+    Boxes(Vec<Detection>),
 }
 
 /// How long each stage of one picture took.
@@ -109,13 +128,19 @@ impl InferOptions {
     /// # Errors
     /// `InvalidParameter` naming the option that is out of its range.
     fn check(&self) -> Result<()> {
-        if self.top_k == Some(0) {
-            return Err(InferError::new(ErrorKind::InvalidParameter, "top_k must be at least 1"));
-        }
-        if self.threshold.is_some_and(|threshold| !threshold.is_finite()) {
-            return Err(InferError::new(ErrorKind::InvalidParameter, "threshold must be a finite number"));
-        }
-        Ok(())
+        let outside = |share: Option<f32>| share.is_some_and(|share| !(0.0..=1.0).contains(&share));
+        let message = if self.top_k == Some(0) {
+            "top_k must be at least 1"
+        } else if self.max_detections == Some(0) {
+            "max_detections must be at least 1"
+        } else if self.threshold.is_some_and(|threshold| !threshold.is_finite()) {
+            "threshold must be a finite number"
+        } else if outside(self.iou) {
+            "iou must be from 0 to 1"
+        } else {
+            return Ok(());
+        };
+        Err(InferError::new(ErrorKind::InvalidParameter, message))
     }
 }
 
@@ -144,18 +169,19 @@ impl Engine {
         if request.images.is_empty() {
             return Err(InferError::new(ErrorKind::InvalidRequest, "the request holds no image"));
         }
+        let reading = Reading::new(model, &request.options)?;
         let _permit = self.admission.admit(request.images.len())?;
-        let pictures = request.images.into_iter().map(|image| self.infer_image(model, image, request.options));
+        let pictures = request.images.into_iter().map(|image| self.infer_image(model, image, &reading));
         Ok(InferResponse { model: Arc::clone(model), results: join_all(pictures).await })
     }
 
-    async fn infer_image(&self, model: &Arc<Model>, image: Bytes, options: InferOptions) -> Result<ImageResult> {
-        let result = self.run_stages(model, image, options).await;
+    async fn infer_image(&self, model: &Arc<Model>, image: Bytes, reading: &Reading) -> Result<ImageResult> {
+        let result = self.run_stages(model, image, reading).await;
         self.metrics.record_image(&model.directory.name, &result);
         result
     }
 
-    async fn run_stages(&self, model: &Arc<Model>, image: Bytes, options: InferOptions) -> Result<ImageResult> {
+    async fn run_stages(&self, model: &Arc<Model>, image: Bytes, reading: &Reading) -> Result<ImageResult> {
         let started = Instant::now();
         let mut timings = Timings::default();
         let (owner, limits) = (Arc::clone(model), self.decode_limits);
@@ -164,15 +190,17 @@ impl Engine {
         let answer = model.batcher.infer(prepared.tensor.into_dyn()).await?;
         (timings.queue, timings.inference) = (answer.queue, answer.inference);
         let finishing = Instant::now();
-        let predictions = name_outputs(model, &answer.outputs[model.head_output], options)?;
+        let outputs: Vec<_> = model.head_outputs.iter().map(|&position| &answer.outputs[position]).collect();
+        let finding = reading.read(&model.directory, &outputs, &prepared.source)?;
         timings.postprocess = finishing.elapsed();
         timings.total = started.elapsed();
-        Ok(ImageResult { predictions, timings })
+        Ok(ImageResult { size: [prepared.source.width, prepared.source.height], finding, timings })
     }
 }
 
 struct Prepared {
     tensor: Array3<f32>,
+    source: Source,
     decode: Duration,
     preprocess: Duration,
 }
@@ -182,16 +210,7 @@ fn prepare(image: &[u8], model: &Model, limits: &DecodeLimits) -> Result<Prepare
     let started = Instant::now();
     let picture = decode(image, preprocess.into(), limits)?;
     let decoded = Instant::now();
-    let tensor = model.directory.preprocessor.tensor(&picture)?;
-    Ok(Prepared { tensor, decode: decoded - started, preprocess: decoded.elapsed() })
-}
-
-fn name_outputs(model: &Model, output: &ndarray::ArrayD<f32>, options: InferOptions) -> Result<Vec<Prediction>> {
-    let labels = &model.directory.labels;
-    let outputs = output.as_slice().filter(|outputs| outputs.len() == labels.len()).ok_or_else(|| {
-        let message = format!("the model gives {:?} scores for {} labels", output.shape(), labels.len());
-        InferError::new(ErrorKind::InferenceFailed, message)
-    })?;
-    let top_k = options.top_k.unwrap_or(DEFAULT_TOP_K);
-    classify(outputs, labels, model.directory.manifest.head.activation, top_k, options.threshold)
+    let (tensor, geometry) = model.directory.preprocessor.tensor(&picture)?;
+    let source = Source { geometry, width: picture.width(), height: picture.height() };
+    Ok(Prepared { tensor, source, decode: decoded - started, preprocess: decoded.elapsed() })
 }

@@ -22,6 +22,7 @@ pub mod infer;
 pub mod manifest;
 pub mod metrics;
 pub mod model;
+pub mod reading;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;

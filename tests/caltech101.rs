@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use cenet_serve::config::LimitOptions;
-use cenet_serve::infer::{Engine, InferOptions, InferRequest};
+use cenet_serve::infer::{Engine, Finding, InferOptions, InferRequest};
 use cenet_serve::manifest::Task;
 use cenet_serve::model::{LoadOptions, Model, Repository};
 
@@ -40,12 +40,14 @@ async fn the_best_label_is_pytorchs() {
             continue;
         }
         let image = Bytes::from(std::fs::read(folder.join(picture)).expect("the picture is there"));
-        let options = InferOptions { top_k: Some(1), threshold: None };
+        let options = InferOptions { top_k: Some(1), ..InferOptions::default() };
         let request = InferRequest { task: Task::Classify, model: None, version: None, images: vec![image], options };
         let mut response = engine.infer(request).await.expect("the request is good");
         let answer = response.results.remove(0).expect("the picture is good");
+        let Finding::Labels(labels) = answer.finding else { panic!("a classifier gives labels") };
+        let best = labels[0].index.to_string();
         compared += 1;
-        if answer.predictions[0].index.to_string() != index {
+        if best != index {
             wrong.push(line);
         }
     }

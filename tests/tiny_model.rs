@@ -67,9 +67,9 @@ fn what_is_wrong_with_a_model_is_told_at_load() {
     let cases = [
         ("schema_version = 1", "schema_version = 2", "schema_version is 2"),
         ("task = \"classify\"", "task = \"clasify\"", "clasify"),
-        ("[head]", "[head]\ntop = 3", "top"),
+        ("[head]", "top = 3\n[head]", "top"),
         ("input = \"input\"", "input = \"image\"", "preprocess.input"),
-        ("output = \"logits\"", "output = \"scores\"", "head.output"),
+        ("output = \"logits\"", "output = \"scores\"", "[head] names an output"),
         ("labels = \"labels.txt\"", "labels = \"../labels.txt\"", "own directory"),
         ("labels = \"labels.txt\"", "labels = \"model.toml\"", "is empty"),
         ("labels = \"labels.txt\"", "labels = \"two.txt\"", "logits"),

@@ -78,7 +78,7 @@ def test_directory_holds_all_that_the_manifest_names(tmp_path, image):
             "exif": "apply",
             "alpha": "drop",
         },
-        "head": {"output": "logits", "activation": "softmax"},
+        "head": {"kind": "scores", "output": "logits", "activation": "softmax"},
         "golden": {"tensors": "golden.npz", "image": "golden.png", "tolerance": 1e-4},
     }
     assert (output / "labels.txt").read_text(encoding="utf-8").splitlines() == LABELS

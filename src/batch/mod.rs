@@ -16,6 +16,15 @@ pub struct Batcher {
     jobs: mpsc::Sender<Job>,
 }
 
+/// How a network's outputs tell pictures apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batching {
+    /// By their first axis.
+    BatchAxis,
+    /// Not at all: they are of one picture.
+    OnePicture,
+}
+
 /// What a network says of one picture.
 #[derive(Debug)]
 pub struct Answer {
@@ -41,9 +50,16 @@ impl Batcher {
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(name: &str, backend: Box<dyn Backend>, queue_length: usize) -> std::io::Result<Self> {
+    pub fn start(
+        name: &str,
+        backend: Box<dyn Backend>,
+        batching: Batching,
+        queue_length: usize,
+    ) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(queue_length);
-        std::thread::Builder::new().name(format!("model {name}")).spawn(move || worker::run(backend, queue))?;
+        std::thread::Builder::new()
+            .name(format!("model {name}"))
+            .spawn(move || worker::run(backend, batching, queue))?;
         Ok(Self { jobs })
     }
 
@@ -97,7 +113,11 @@ mod tests {
         let (begun, wait_until_begun) = mpsc::unbounded_channel();
         let (let_go, gate) = blocking::channel();
         let backend = Box::new(Gate { begun, let_go: gate });
-        (Batcher::start("gated", backend, queue_length).expect("a thread"), wait_until_begun, let_go)
+        (
+            Batcher::start("gated", backend, Batching::BatchAxis, queue_length).expect("a thread"),
+            wait_until_begun,
+            let_go,
+        )
     }
 
     fn input(value: f32) -> ArrayD<f32> {

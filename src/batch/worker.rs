@@ -6,18 +6,18 @@ use std::time::Instant;
 use ndarray::{ArrayD, Axis};
 use tokio::sync::mpsc;
 
-use super::{Answer, Job};
+use super::{Answer, Batching, Job};
 use crate::backend::Backend;
 use crate::error::{ErrorKind, InferError, Result};
 
 /// Runs until every handle is gone and the queue is empty.
-pub(super) fn run(mut backend: Box<dyn Backend>, mut queue: mpsc::Receiver<Job>) {
+pub(super) fn run(mut backend: Box<dyn Backend>, batching: Batching, mut queue: mpsc::Receiver<Job>) {
     while let Some(job) = queue.blocking_recv() {
         if job.reply.is_closed() {
             continue;
         }
         let started = Instant::now();
-        let outputs = infer_one(backend.as_mut(), job.input);
+        let outputs = infer_one(backend.as_mut(), batching, job.input);
         let inference = started.elapsed();
         let answer = outputs.map(|outputs| Answer { outputs, queue: started - job.enqueued, inference });
         // whoever asked may have left meanwhile
@@ -25,12 +25,15 @@ pub(super) fn run(mut backend: Box<dyn Backend>, mut queue: mpsc::Receiver<Job>)
     }
 }
 
-/// Adds the batch axis on the way in and takes it off on the way out.
-fn infer_one(backend: &mut dyn Backend, input: ArrayD<f32>) -> Result<Vec<ArrayD<f32>>> {
+/// Adds the batch axis on the way in and, where there is one, takes it off on the way out.
+fn infer_one(backend: &mut dyn Backend, batching: Batching, input: ArrayD<f32>) -> Result<Vec<ArrayD<f32>>> {
     let batch = input.insert_axis(Axis(0));
     let outputs = catch_unwind(AssertUnwindSafe(|| backend.infer(batch)))
         .unwrap_or_else(|_| Err(InferError::new(ErrorKind::InferenceFailed, "the model panicked on this picture")))?;
-    outputs.into_iter().map(first_of_batch).collect()
+    match batching {
+        Batching::BatchAxis => outputs.into_iter().map(first_of_batch).collect(),
+        Batching::OnePicture => Ok(outputs),
+    }
 }
 
 fn first_of_batch(output: ArrayD<f32>) -> Result<ArrayD<f32>> {

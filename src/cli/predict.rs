@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressIterator};
 use serde::Serialize;
 
 use super::Failure;
-use crate::answer::Answer;
+use crate::answer::{Answer, Found};
 use crate::config::LimitOptions;
 use crate::error::Result;
 use crate::infer::{Engine, InferOptions, InferRequest};
@@ -29,13 +29,25 @@ pub(super) struct PredictOptions {
     #[arg(long)]
     json: bool,
 
-    /// Show at most so many labels
-    #[arg(long, value_name = "N", default_value_t = crate::infer::DEFAULT_TOP_K)]
-    top_k: usize,
+    /// Show at most so many labels [default: 5]
+    #[arg(long, value_name = "N")]
+    top_k: Option<usize>,
 
-    /// Show only labels whose score is at least this
+    /// Show only labels or boxes whose score is at least this
     #[arg(long, value_name = "SCORE")]
     threshold: Option<f32>,
+
+    /// Of two boxes of one class that overlap by more than this, show the better
+    #[arg(long, value_name = "SHARE")]
+    iou: Option<f32>,
+
+    /// Show at most so many boxes
+    #[arg(long, value_name = "N")]
+    max_detections: Option<usize>,
+
+    /// Show only boxes with these labels
+    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
+    classes: Option<Vec<String>>,
 
     /// Folder that holds the models, each in <name>/<version>/
     #[arg(long, env = "CENET_MODEL_REPOSITORY", value_name = "DIR", default_value = "models")]
@@ -60,15 +72,27 @@ enum Verdict {
     Failed { code: &'static str, error: String },
 }
 
+impl PredictOptions {
+    fn wanted(&self) -> InferOptions {
+        InferOptions {
+            top_k: self.top_k,
+            threshold: self.threshold,
+            iou: self.iou,
+            max_detections: self.max_detections,
+            classes: self.classes.clone(),
+        }
+    }
+}
+
 /// Fails with 1 when a picture can't be answered; the others are answered all the same.
 pub(super) fn run(options: &PredictOptions) -> std::result::Result<ExitCode, Failure> {
     let model = Model::load(&locate(&options.model, &options.model_repository)?, &LoadOptions::default())?;
+    let task = model.directory.manifest.task;
     let engine = Engine::new(Repository::of(model), &options.limits)?;
-    let wanted = InferOptions { top_k: Some(options.top_k), threshold: options.threshold };
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let look = |path: &PathBuf| Outcome {
         image: path.display().to_string(),
-        result: runtime.block_on(predict(&engine, path, wanted)).unwrap_or_else(|failure| failure),
+        result: runtime.block_on(predict(&engine, task, path, options.wanted())).unwrap_or_else(|failure| failure),
     };
     let outcomes: Vec<Outcome> =
         options.images.iter().progress_with(progress(options.images.len())).map(look).collect();
@@ -88,11 +112,15 @@ fn progress(pictures: usize) -> ProgressBar {
     if pictures > 1 && io::stderr().is_terminal() { ProgressBar::new(pictures as u64) } else { ProgressBar::hidden() }
 }
 
-async fn predict(engine: &Engine, path: &Path, options: InferOptions) -> std::result::Result<Verdict, Verdict> {
+async fn predict(
+    engine: &Engine,
+    task: Task,
+    path: &Path,
+    options: InferOptions,
+) -> std::result::Result<Verdict, Verdict> {
     let bytes =
         std::fs::read(path).map_err(|error| Verdict::Failed { code: "unreadable_file", error: error.to_string() })?;
-    let request =
-        InferRequest { task: Task::Classify, model: None, version: None, images: vec![Bytes::from(bytes)], options };
+    let request = InferRequest { task, model: None, version: None, images: vec![Bytes::from(bytes)], options };
     let answer: Result<Answer> = async {
         let mut response = engine.infer(request).await?;
         Ok(Answer::new(&response.model, response.results.remove(0)?))
@@ -105,9 +133,15 @@ fn print_table(output: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
     writeln!(output, "{}", outcome.image)?;
     match &outcome.result {
         Verdict::Failed { code, error } => writeln!(output, "  {code}: {error}"),
-        Verdict::Answer(answer) => answer
-            .predictions
-            .iter()
-            .try_for_each(|prediction| writeln!(output, "  {:6.4}  {}", prediction.score, prediction.label)),
+        Verdict::Answer(answer) => match &answer.finding {
+            Found::Labels { predictions } => predictions
+                .iter()
+                .try_for_each(|prediction| writeln!(output, "  {:6.4}  {}", prediction.score, prediction.label)),
+            Found::Boxes { detections, .. } => detections.iter().try_for_each(|detection| {
+                let [left, top, right, bottom] = detection.bounds;
+                let place = format!("{left:7.1} {top:7.1} {right:7.1} {bottom:7.1}");
+                writeln!(output, "  {:6.4}  {place}  {}", detection.score, detection.label)
+            }),
+        },
     }
 }

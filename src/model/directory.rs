@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::{GoldenReport, LoadError, LoadResult, OnnxSession, SessionOptions, golden, name_and_version};
 use crate::backend::{Signature, TensorInfo};
-use crate::manifest::Manifest;
+use crate::batch::Batching;
+use crate::manifest::{Head, Manifest};
 use crate::vision::preprocess::Preprocessor;
 
 /// The file that makes a folder a model directory.
@@ -68,11 +69,11 @@ impl ModelDirectory {
         OnnxSession::load(&self.model_path(), &SessionOptions { threads, ..SessionOptions::default() })
     }
 
-    /// Checks that the network takes what `[preprocess]` makes and gives what `[head]` reads; the position of that output.
+    /// Checks that the network takes what `[preprocess]` makes and gives what `[head]` reads; the positions of those outputs.
     ///
     /// # Errors
     /// [`LoadError::Mismatch`] naming both sides.
-    pub fn check_signature(&self, signature: &Signature) -> LoadResult<usize> {
+    pub fn check_signature(&self, signature: &Signature) -> LoadResult<Vec<usize>> {
         let preprocess = &self.manifest.preprocess;
         let [input] = signature.inputs.as_slice() else {
             return mismatch(format!("the network takes {} inputs, one picture is given", signature.inputs.len()));
@@ -81,14 +82,20 @@ impl ModelDirectory {
             return mismatch(format!("preprocess.input is {:?}, the network's is {:?}", preprocess.input, input.name));
         }
         require_shape(input, &self.batch_shape(1).map(|length| length as i64))?;
-        let head = &self.manifest.head;
-        let position = signature.outputs.iter().position(|output| output.name == head.output);
-        let Some(position) = position else {
-            let names: Vec<_> = signature.outputs.iter().map(|output| output.name.as_str()).collect();
-            return mismatch(format!("head.output is {:?}, the network's outputs are {names:?}", head.output));
-        };
-        require_shape(&signature.outputs[position], &[1, self.labels.len() as i64])?;
-        Ok(position)
+        let outputs = self.manifest.head.outputs().into_iter().map(|name| output_position(name, signature));
+        let positions: Vec<_> = outputs.collect::<LoadResult<_>>()?;
+        if let Head::Scores(_) = self.manifest.head {
+            require_shape(&signature.outputs[positions[0]], &[1, self.labels.len() as i64])?;
+        }
+        Ok(positions)
+    }
+
+    /// Whether the network's outputs have a batch axis: boxes that a graph has decoded are of one picture at a time.
+    pub fn batching(&self) -> Batching {
+        match self.manifest.head {
+            Head::Boxes(_) => Batching::OnePicture,
+            Head::Scores(_) | Head::Fcos(_) | Head::Yolox(_) => Batching::BatchAxis,
+        }
     }
 
     /// Reproduces the golden pair, where the manifest names one.
@@ -100,6 +107,16 @@ impl ModelDirectory {
         let signature = session.signature().clone();
         golden::check(self, golden, &signature, session).map(Some)
     }
+}
+
+fn output_position(name: &str, signature: &Signature) -> LoadResult<usize> {
+    signature.outputs.iter().position(|output| output.name == name).map_or_else(
+        || {
+            let names: Vec<_> = signature.outputs.iter().map(|output| output.name.as_str()).collect();
+            mismatch(format!("[head] names an output {name:?}, the network's outputs are {names:?}"))
+        },
+        Ok,
+    )
 }
 
 fn read_labels(path: &Path) -> LoadResult<Vec<String>> {

@@ -51,8 +51,8 @@ pub struct Model {
     pub directory: ModelDirectory,
     /// What the network takes and gives.
     pub signature: Signature,
-    /// Position of the head's output among the network's outputs.
-    pub head_output: usize,
+    /// Positions of the head's outputs among the network's, in the order of `Head::outputs`.
+    pub head_outputs: Vec<usize>,
     /// How the golden pair was reproduced, where there is one.
     pub golden: Option<GoldenReport>,
     /// How long the load took, the golden pair included.
@@ -72,14 +72,14 @@ impl Model {
         let directory = ModelDirectory::read(path)?;
         let mut session = directory.open_session(options.threads)?;
         let signature = session.signature().clone();
-        let head_output = directory.check_signature(&signature)?;
+        let head_outputs = directory.check_signature(&signature)?;
         let golden = directory.check_golden(&mut session)?;
         if golden.is_none() {
             warm_up(&directory, &mut session)?;
         }
-        let batcher = Batcher::start(&directory.name, Box::new(session), options.queue_length)
+        let batcher = Batcher::start(&directory.name, Box::new(session), directory.batching(), options.queue_length)
             .map_err(|error| LoadError::Runtime(format!("no thread for the model: {error}")))?;
-        Ok(Self { directory, signature, head_output, golden, load_time: started.elapsed(), batcher })
+        Ok(Self { directory, signature, head_outputs, golden, load_time: started.elapsed(), batcher })
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::ArrayD;
 use ort::session::{Session, SessionInputValue, builder::SessionBuilder};
-use ort::value::{Outlet, Tensor, ValueType};
+use ort::value::{Outlet, Tensor, TensorElementType, ValueRef, ValueType};
 
 use super::{LoadError, LoadResult, runtime};
 use crate::backend::{Backend, Signature, TensorInfo};
@@ -80,7 +80,15 @@ impl Backend for OnnxSession {
 
 fn run(session: &mut Session, input: ArrayD<f32>) -> ort::Result<Vec<ArrayD<f32>>> {
     let outputs = session.run([SessionInputValue::from(Tensor::from_array(input)?)])?;
-    outputs.values().map(|value| Ok(value.try_extract_array::<f32>()?.into_owned())).collect()
+    outputs.values().map(|value| to_numbers(&value)).collect()
+}
+
+/// Class numbers come as integers, all of them small enough to be exact.
+fn to_numbers(value: &ValueRef<'_>) -> ort::Result<ArrayD<f32>> {
+    match value.dtype().tensor_type() {
+        Some(TensorElementType::Int64) => Ok(value.try_extract_array::<i64>()?.mapv(|number| number as f32)),
+        _ => Ok(value.try_extract_array::<f32>()?.into_owned()),
+    }
 }
 
 fn describe(outlets: &[Outlet]) -> Vec<TensorInfo> {

@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use prometheus::TEXT_FORMAT;
 use serde::Serialize;
 
-use super::classify::classify;
+use super::ask::{classify, detect};
 use super::layers;
 use crate::error::{ErrorKind, InferError, Result};
 use crate::infer::Engine;
@@ -32,6 +32,7 @@ pub fn app(state: AppState, max_body_bytes: usize) -> Router {
     let metrics = Arc::clone(&state.engine.metrics);
     let routes = Router::new()
         .route("/classify", post(classify))
+        .route("/detect", post(detect))
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
         .route("/v1/models", get(models))
@@ -97,7 +98,7 @@ async fn models(State(state): State<AppState>) -> impl IntoResponse {
 }
 
 async fn route_not_found() -> InferError {
-    InferError::new(ErrorKind::RouteNotFound, "nothing is served at this path; POST a picture to /classify")
+    InferError::new(ErrorKind::RouteNotFound, "nothing is served at this path; POST a picture to /classify or /detect")
 }
 
 async fn method_not_allowed() -> InferError {

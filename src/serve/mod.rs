@@ -1,7 +1,7 @@
 //! The faces of the server: they translate, and decide nothing.
 
+mod ask;
 mod body;
-mod classify;
 mod http;
 mod layers;
 mod run;

@@ -13,9 +13,7 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 /// The HTTP status of every kind of failure.
 pub(super) fn http_status(kind: ErrorKind) -> StatusCode {
     match kind {
-        ErrorKind::EmptyBody | ErrorKind::InvalidRequest | ErrorKind::InvalidParameter | ErrorKind::WrongTask => {
-            StatusCode::BAD_REQUEST
-        }
+        ErrorKind::EmptyBody | ErrorKind::InvalidRequest | ErrorKind::InvalidParameter => StatusCode::BAD_REQUEST,
         ErrorKind::RouteNotFound | ErrorKind::ModelNotFound => StatusCode::NOT_FOUND,
         ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorKind::PayloadTooLarge | ErrorKind::ImageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -78,16 +78,16 @@ impl Preprocessor {
         Ok(geometry)
     }
 
-    /// The picture's tensor, of [`Self::shape`].
+    /// The picture's tensor, of [`Self::shape`], and where the picture lies in it.
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn tensor(&self, picture: &RgbImage) -> Result<Array3<f32>> {
-        let mut tensor = Array3::zeros(self.shape());
-        if let Some(numbers) = tensor.as_slice_mut() {
-            self.write(picture, numbers)?;
-        }
-        Ok(tensor)
+    pub fn tensor(&self, picture: &RgbImage) -> Result<(Array3<f32>, Geometry)> {
+        let mut numbers = vec![0.0; self.tensor_len()];
+        let geometry = self.write(picture, &mut numbers)?;
+        let tensor = Array3::from_shape_vec(self.shape(), numbers);
+        let tensor = tensor.map_err(|error| InferError::new(ErrorKind::Internal, error.to_string()))?;
+        Ok((tensor, geometry))
     }
 
     /// The picture at the tensor's size, before normalising: resized, cropped or padded, 8 bits a channel in RGB.

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use cenet_serve::backend::{Backend, Signature, TensorInfo};
-use cenet_serve::batch::Batcher;
+use cenet_serve::batch::{Batcher, Batching};
 use cenet_serve::config::LimitOptions;
 use cenet_serve::error::Result;
 use cenet_serve::infer::Engine;
@@ -58,6 +58,7 @@ pub fn model(name: &str, backend: impl Backend + 'static, queue_length: usize) -
         mean = [0.0, 0.0, 0.0]
         std = [1.0, 1.0, 1.0]
         [head]
+        kind = "scores"
         output = "logits"
         activation = "softmax"
         "#,
@@ -75,10 +76,10 @@ pub fn model(name: &str, backend: impl Backend + 'static, queue_length: usize) -
             labels: ["red", "green", "blue"].map(String::from).to_vec(),
         },
         signature: Signature { inputs: vec![info("input", &[-1, 3, 8, 8])], outputs: vec![info("logits", &[-1, 3])] },
-        head_output: 0,
+        head_outputs: vec![0],
         golden: None,
         load_time: Duration::ZERO,
-        batcher: Batcher::start(name, Box::new(backend), queue_length).expect("a thread"),
+        batcher: Batcher::start(name, Box::new(backend), Batching::BatchAxis, queue_length).expect("a thread"),
     }
 }
 

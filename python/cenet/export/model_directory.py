@@ -96,7 +96,7 @@ def export_model(
             **({"description": description} if description else {}),
             **({"license": license} if license else {}),
             "preprocess": preprocess.to_manifest(INPUT),
-            "head": {"output": OUTPUT, "activation": activation},
+            "head": {"kind": "scores", "output": OUTPUT, "activation": activation},
             "golden": {**golden_files, "tolerance": TOLERANCE},
         }
         (directory / "model.toml").write_text(tomli_w.dumps(manifest), encoding="utf-8")
