@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use image::RgbImage;
 use ndarray::Array3;
 
 use crate::admission::Admission;
@@ -18,6 +19,7 @@ use crate::model::{Model, Repository};
 use crate::reading::Reading;
 use crate::vision::decode::{DecodeLimits, decode};
 use crate::vision::detect::{Detection, Source};
+use crate::vision::draw::{PictureFormat, draw, encode};
 use crate::vision::postprocess::Prediction;
 
 /// Labels that an answer holds when nobody says how many.
@@ -63,6 +65,8 @@ pub struct InferOptions {
     pub max_detections: Option<usize>,
     /// Only boxes with these labels.
     pub classes: Option<Vec<String>>,
+    /// Also the picture with its boxes drawn, as such a file.
+    pub render: Option<PictureFormat>,
 }
 
 /// What a model says of each picture, in the request's order.
@@ -81,6 +85,8 @@ pub struct ImageResult {
     pub size: [u32; 2],
     /// What was found.
     pub finding: Finding,
+    /// The picture's file with its boxes drawn, where that was asked for.
+    pub rendered: Option<Bytes>,
     /// Where the time went.
     pub timings: Timings,
 }
@@ -184,33 +190,48 @@ impl Engine {
     async fn run_stages(&self, model: &Arc<Model>, image: Bytes, reading: &Reading) -> Result<ImageResult> {
         let started = Instant::now();
         let mut timings = Timings::default();
-        let (owner, limits) = (Arc::clone(model), self.decode_limits);
-        let prepared = self.cpu.run(move || prepare(&image, &owner, &limits)).await?;
+        let (owner, limits, drawn) = (Arc::clone(model), self.decode_limits, reading.render.is_some());
+        let mut prepared = self.cpu.run(move || prepare(&image, &owner, &limits, drawn)).await?;
         (timings.decode, timings.preprocess) = (prepared.decode, prepared.preprocess);
         let answer = model.batcher.infer(prepared.tensor.into_dyn()).await?;
         (timings.queue, timings.inference) = (answer.queue, answer.inference);
         let finishing = Instant::now();
         let outputs: Vec<_> = model.head_outputs.iter().map(|&position| &answer.outputs[position]).collect();
         let finding = reading.read(&model.directory, &outputs, &prepared.source)?;
+        let rendered = self.render(reading, &finding, std::mem::take(&mut prepared.picture)).await?;
         timings.postprocess = finishing.elapsed();
         timings.total = started.elapsed();
-        Ok(ImageResult { size: [prepared.source.width, prepared.source.height], finding, timings })
+        Ok(ImageResult { size: [prepared.source.width, prepared.source.height], finding, rendered, timings })
+    }
+
+    async fn render(&self, reading: &Reading, finding: &Finding, mut picture: RgbImage) -> Result<Option<Bytes>> {
+        let (Some(format), Finding::Boxes(boxes)) = (reading.render, finding) else { return Ok(None) };
+        let boxes = boxes.clone();
+        let file = self.cpu.run(move || {
+            draw(&mut picture, &boxes);
+            encode(&picture, format)
+        });
+        Ok(Some(Bytes::from(file.await?)))
     }
 }
 
 struct Prepared {
+    /// Upright, in its own size; empty where it isn't drawn on.
+    picture: RgbImage,
     tensor: Array3<f32>,
     source: Source,
     decode: Duration,
     preprocess: Duration,
 }
 
-fn prepare(image: &[u8], model: &Model, limits: &DecodeLimits) -> Result<Prepared> {
+fn prepare(image: &[u8], model: &Model, limits: &DecodeLimits, drawn: bool) -> Result<Prepared> {
     let preprocess = &model.directory.manifest.preprocess;
     let started = Instant::now();
     let picture = decode(image, preprocess.into(), limits)?;
     let decoded = Instant::now();
     let (tensor, geometry) = model.directory.preprocessor.tensor(&picture)?;
     let source = Source { geometry, width: picture.width(), height: picture.height() };
-    Ok(Prepared { tensor, source, decode: decoded - started, preprocess: decoded.elapsed() })
+    let preprocess = decoded.elapsed();
+    let picture = if drawn { picture } else { RgbImage::default() };
+    Ok(Prepared { picture, tensor, source, decode: decoded - started, preprocess })
 }

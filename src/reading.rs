@@ -8,11 +8,19 @@ use crate::infer::{DEFAULT_TOP_K, Finding, InferOptions};
 use crate::manifest::Head;
 use crate::model::{Model, ModelDirectory};
 use crate::vision::detect::{DetectOptions, Source, detect};
+use crate::vision::draw::PictureFormat;
 use crate::vision::postprocess::classify;
 
 /// A request's options, complete and checked against the model.
 #[derive(Debug)]
-pub enum Reading {
+pub struct Reading {
+    /// Also the picture with its boxes drawn, as such a file.
+    pub render: Option<PictureFormat>,
+    wanted: Wanted,
+}
+
+#[derive(Debug)]
+enum Wanted {
     /// Labels of the whole picture.
     Labels {
         /// At most so many.
@@ -32,16 +40,18 @@ impl Reading {
     pub fn new(model: &Model, options: &InferOptions) -> Result<Self> {
         let defaults = &model.directory.manifest.detection;
         if let Head::Scores(_) = model.directory.manifest.head {
-            return Ok(Self::Labels { top_k: options.top_k.unwrap_or(DEFAULT_TOP_K), threshold: options.threshold });
+            let top_k = options.top_k.unwrap_or(DEFAULT_TOP_K);
+            return Ok(Self { render: None, wanted: Wanted::Labels { top_k, threshold: options.threshold } });
         }
         let labels = &model.directory.labels;
         let classes = options.classes.as_ref().map(|names| positions(names, labels)).transpose()?;
-        Ok(Self::Boxes(DetectOptions {
+        let wanted = Wanted::Boxes(DetectOptions {
             threshold: options.threshold.unwrap_or(defaults.threshold),
             iou: options.iou.unwrap_or(defaults.iou),
             max_detections: options.max_detections.unwrap_or(defaults.max_detections),
             classes,
-        }))
+        });
+        Ok(Self { render: options.render, wanted })
     }
 
     /// What the head's `outputs` say of one picture.
@@ -50,8 +60,8 @@ impl Reading {
     /// `InferenceFailed` when they aren't what the head needs.
     pub fn read(&self, directory: &ModelDirectory, outputs: &[&ArrayD<f32>], source: &Source) -> Result<Finding> {
         let (manifest, labels) = (&directory.manifest, &directory.labels);
-        match (self, &manifest.head) {
-            (Self::Labels { top_k, threshold }, Head::Scores(head)) => {
+        match (&self.wanted, &manifest.head) {
+            (Wanted::Labels { top_k, threshold }, Head::Scores(head)) => {
                 let scores = outputs[0].as_slice().filter(|scores| scores.len() == labels.len()).ok_or_else(|| {
                     let message =
                         format!("the model gives {:?} scores for {} labels", outputs[0].shape(), labels.len());
@@ -59,10 +69,10 @@ impl Reading {
                 })?;
                 classify(scores, labels, head.activation, *top_k, *threshold).map(Finding::Labels)
             }
-            (Self::Boxes(options), head) => {
+            (Wanted::Boxes(options), head) => {
                 detect(head, outputs, manifest.preprocess.size, labels, source, options).map(Finding::Boxes)
             }
-            (Self::Labels { .. }, _) => Err(InferError::new(ErrorKind::Internal, "the model's head gives no labels")),
+            (Wanted::Labels { .. }, _) => Err(InferError::new(ErrorKind::Internal, "the model's head gives no labels")),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `cenet-serve predict`: the way of a request without a server.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,10 +12,11 @@ use serde::Serialize;
 use super::Failure;
 use crate::answer::{Answer, Found};
 use crate::config::LimitOptions;
-use crate::error::Result;
+use crate::error::InferError;
 use crate::infer::{Engine, InferOptions, InferRequest};
 use crate::manifest::Task;
 use crate::model::{LoadOptions, Model, Repository, locate};
+use crate::vision::draw::PictureFormat;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PredictOptions {
@@ -49,6 +51,10 @@ pub(super) struct PredictOptions {
     #[arg(long, value_name = "LABEL", value_delimiter = ',')]
     classes: Option<Vec<String>>,
 
+    /// Save the picture with its boxes drawn, as PNG or, by the file's name, JPEG; for one picture
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+
     /// Folder that holds the models, each in <name>/<version>/
     #[arg(long, env = "CENET_MODEL_REPOSITORY", value_name = "DIR", default_value = "models")]
     model_repository: PathBuf,
@@ -80,19 +86,28 @@ impl PredictOptions {
             iou: self.iou,
             max_detections: self.max_detections,
             classes: self.classes.clone(),
+            render: self.save.as_deref().map(format_by_name),
         }
     }
 }
 
+fn format_by_name(file: &Path) -> PictureFormat {
+    let extension = file.extension().map(OsStr::to_ascii_lowercase).unwrap_or_default();
+    if extension == "jpg" || extension == "jpeg" { PictureFormat::Jpeg } else { PictureFormat::Png }
+}
+
 /// Fails with 1 when a picture can't be answered; the others are answered all the same.
-pub(super) fn run(options: &PredictOptions) -> std::result::Result<ExitCode, Failure> {
+pub(super) fn run(options: &PredictOptions) -> Result<ExitCode, Failure> {
+    if options.save.is_some() && options.images.len() > 1 {
+        return Err("--save is for one picture at a time".into());
+    }
     let model = Model::load(&locate(&options.model, &options.model_repository)?, &LoadOptions::default())?;
     let task = model.directory.manifest.task;
     let engine = Engine::new(Repository::of(model), &options.limits)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let look = |path: &PathBuf| Outcome {
         image: path.display().to_string(),
-        result: runtime.block_on(predict(&engine, task, path, options.wanted())).unwrap_or_else(|failure| failure),
+        result: runtime.block_on(predict(&engine, task, path, options)).unwrap_or_else(|failure| failure),
     };
     let outcomes: Vec<Outcome> =
         options.images.iter().progress_with(progress(options.images.len())).map(look).collect();
@@ -112,21 +127,28 @@ fn progress(pictures: usize) -> ProgressBar {
     if pictures > 1 && io::stderr().is_terminal() { ProgressBar::new(pictures as u64) } else { ProgressBar::hidden() }
 }
 
-async fn predict(
-    engine: &Engine,
-    task: Task,
-    path: &Path,
-    options: InferOptions,
-) -> std::result::Result<Verdict, Verdict> {
-    let bytes =
-        std::fs::read(path).map_err(|error| Verdict::Failed { code: "unreadable_file", error: error.to_string() })?;
-    let request = InferRequest { task, model: None, version: None, images: vec![Bytes::from(bytes)], options };
-    let answer: Result<Answer> = async {
-        let mut response = engine.infer(request).await?;
-        Ok(Answer::new(&response.model, response.results.remove(0)?))
+async fn predict(engine: &Engine, task: Task, path: &Path, options: &PredictOptions) -> Result<Verdict, Verdict> {
+    let bytes = std::fs::read(path).map_err(|error| Verdict::file("unreadable_file", &error))?;
+    let request =
+        InferRequest { task, model: None, version: None, images: vec![Bytes::from(bytes)], options: options.wanted() };
+    let mut response = engine.infer(request).await?;
+    let result = response.results.remove(0)?;
+    if let (Some(file), Some(rendered)) = (&options.save, &result.rendered) {
+        std::fs::write(file, rendered).map_err(|error| Verdict::file("unwritable_file", &error))?;
     }
-    .await;
-    answer.map(Verdict::Answer).map_err(|error| Verdict::Failed { code: error.kind.code(), error: error.message })
+    Ok(Verdict::Answer(Answer::new(&response.model, result)))
+}
+
+impl Verdict {
+    fn file(code: &'static str, error: &io::Error) -> Self {
+        Self::Failed { code, error: error.to_string() }
+    }
+}
+
+impl From<InferError> for Verdict {
+    fn from(error: InferError) -> Self {
+        Self::Failed { code: error.kind.code(), error: error.message }
+    }
 }
 
 fn print_table(output: &mut impl Write, outcome: &Outcome) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +12,9 @@ use super::layers::ServedModel;
 use super::status::Problem;
 use crate::answer::Answer;
 use crate::error::{ErrorKind, InferError, Result};
-use crate::infer::{InferOptions, InferRequest, InferResponse};
+use crate::infer::{ImageResult, InferOptions, InferRequest, InferResponse};
 use crate::manifest::Task;
+use crate::vision::draw::PictureFormat;
 
 /// What the URL of `/classify` says.
 #[derive(Debug, Deserialize)]
@@ -35,6 +37,8 @@ pub(super) struct DetectParameters {
     max_detections: Option<usize>,
     /// Labels with commas between them.
     classes: Option<String>,
+    /// Answers the picture with its boxes drawn, as `Accept` says or else as PNG.
+    render: Option<bool>,
 }
 
 type Parameters<T> = std::result::Result<Query<T>, QueryRejection>;
@@ -54,17 +58,40 @@ pub(super) async fn classify(
 pub(super) async fn detect(
     State(state): State<AppState>,
     parameters: Parameters<DetectParameters>,
+    headers: HeaderMap,
     pictures: Pictures,
 ) -> Result<Response> {
     let parameters = readable(parameters)?;
+    let render = wanted_format(&headers, parameters.render);
+    if render.is_some() && pictures.images.len() > 1 {
+        let message = "a drawn answer is of one picture; send one, or ask for JSON";
+        return Err(InferError::new(ErrorKind::InvalidRequest, message));
+    }
     let options = InferOptions {
         threshold: parameters.threshold,
         iou: parameters.iou,
         max_detections: parameters.max_detections,
         classes: parameters.classes.map(|names| names.split(',').map(str::to_owned).collect()),
+        render,
         ..InferOptions::default()
     };
     ask(&state, Task::Detect, parameters.model, parameters.version, options, pictures).await
+}
+
+/// The file to draw into, if any: the first of `Accept` that is one, else PNG where the URL asks for a drawing.
+fn wanted_format(headers: &HeaderMap, render: Option<bool>) -> Option<PictureFormat> {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types = accepted.flat_map(|list| list.split(',')).map(|entry| entry.split(';').next().unwrap_or("").trim());
+    let named = types.find_map(|essence| match essence {
+        "image/png" => Some(PictureFormat::Png),
+        "image/jpeg" => Some(PictureFormat::Jpeg),
+        _ => None,
+    });
+    match render {
+        Some(false) => None,
+        Some(true) => named.or(Some(PictureFormat::Png)),
+        None => named,
+    }
 }
 
 fn readable<T>(parameters: Parameters<T>) -> Result<T> {
@@ -80,10 +107,15 @@ async fn ask(
     options: InferOptions,
     pictures: Pictures,
 ) -> Result<Response> {
+    let render = options.render;
     let request = InferRequest { task, model, version, images: pictures.images, options };
     let response = state.engine.infer(request).await?;
     let served = ServedModel(response.model.directory.name.clone());
-    Ok((axum::Extension(served), answer(response, pictures.as_list)).into_response())
+    let answer = match render {
+        Some(format) => drawing(response, format),
+        None => answer(response, pictures.as_list),
+    };
+    Ok((axum::Extension(served), answer).into_response())
 }
 
 /// Several pictures' answers, in the request's order.
@@ -97,6 +129,21 @@ struct Answers {
 enum Entry {
     Answer(Answer),
     Error { error: Problem },
+}
+
+/// The picture with its boxes drawn.
+fn drawing(mut response: InferResponse, format: PictureFormat) -> Response {
+    let content_type = match format {
+        PictureFormat::Png => "image/png",
+        PictureFormat::Jpeg => "image/jpeg",
+    };
+    match response.results.pop() {
+        Some(Ok(ImageResult { rendered: Some(file), .. })) => {
+            ([(header::CONTENT_TYPE, content_type)], file).into_response()
+        }
+        Some(Err(error)) => error.into_response(),
+        _ => InferError::new(ErrorKind::Internal, "the picture wasn't drawn").into_response(),
+    }
 }
 
 fn answer(response: InferResponse, as_list: bool) -> Response {

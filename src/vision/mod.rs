@@ -2,6 +2,7 @@
 
 pub mod decode;
 pub mod detect;
+pub mod draw;
 pub mod geometry;
 pub mod postprocess;
 pub mod preprocess;
