@@ -1,5 +1,6 @@
-//! The operator at the shapes of CE-ResNet-50: this crate's kernel inside ONNX Runtime, the standard operators that stand for it where no kernel
-//! is registered, and, outside of it, the kernel alone and the plain reference. Time a call; throughput counts X read and Y written once.
+//! The operator at the shapes of CE-ResNet-50: this crate's kernel inside ONNX Runtime, the standard operators that
+//! stand for it where no kernel is registered, and, outside of it, the kernel alone and the plain reference. Time a
+//! call; throughput counts X read and Y written once.
 
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -142,7 +142,8 @@ impl NchwKernel {
         let mut y = y.ok_or_else(|| named(&self.node, "the output Y is missing"))?;
         // pointers, because Y may lie over X
         let (x, y) = (numbers(&x)?.as_ptr(), y.try_extract_tensor_mut::<f32>()?.1.as_mut_ptr());
-        // SAFETY: both tensors are of `shape`; ONNX Runtime keeps them for the run, and gives Y its own memory or just X's
+        // SAFETY: both tensors are of `shape`; ONNX Runtime keeps them for the run, and gives Y its own memory or just
+        // X's
         let outcome = unsafe {
             nchw::forward_raw(self.set, &shape, &parameters, x, y, &SessionThreads::new(context, self.threads))
         };

@@ -5,8 +5,8 @@ pub trait Parallel {
     /// How many tasks it runs at once, as far as it knows; decides how work is split, never the result.
     fn threads(&self) -> usize;
 
-    /// Runs `task(0)` to `task(tasks - 1)`, each once and in any order, and returns when all have ended. If tasks panic,
-    /// it panics once all have ended.
+    /// Runs `task(0)` to `task(tasks - 1)`, each once and in any order, and returns when all have ended. If tasks
+    /// panic, it panics once all have ended.
     fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync));
 }
 

@@ -110,7 +110,9 @@ fn lengths<const N: usize>(input: &'static str, shape: &[i64]) -> Result<[usize;
 /// Lengths known on both sides must be equal.
 fn expect<const N: usize>(input: &'static str, shape: &[i64], expected: [Option<usize>; N]) -> Result<(), ShapeError> {
     let actual = dimensions::<N>(input, shape)?;
-    let differ = |(actual, expected): (&Option<usize>, &Option<usize>)| matches!((actual, expected), (Some(actual), Some(expected)) if actual != expected);
+    let differ = |(actual, expected): (&Option<usize>, &Option<usize>)| {
+        actual.zip(*expected).is_some_and(|(actual, expected)| actual != expected)
+    };
     if !actual.iter().zip(&expected).any(differ) {
         return Ok(());
     }

@@ -1,4 +1,5 @@
-//! Blocks computed by the paper authors' own code, against the reference and the kernel of every instruction set. Skipped where the data isn't.
+//! Blocks computed by the paper authors' own code, against the reference and the kernel of every instruction set.
+//! Skipped where the data isn't.
 
 mod support;
 

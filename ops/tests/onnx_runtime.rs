@@ -1,4 +1,5 @@
-//! The operator inside ONNX Runtime: against the reference, against ONNX Runtime's own operators, and with what doesn't fit.
+//! The operator inside ONNX Runtime: against the reference, against ONNX Runtime's own operators, and with what doesn't
+//! fit.
 
 mod support;
 
@@ -46,7 +47,8 @@ fn the_kernel_agrees_with_the_reference_and_with_standard_operators() {
     }
 }
 
-/// Between two other nodes ONNX Runtime may put the output over the input; a reader beside the operator must not see that.
+/// Between two other nodes ONNX Runtime may put the output over the input; a reader beside the operator must not see
+/// that.
 #[test]
 fn an_input_that_others_read_is_left_alone() {
     let Some(builder) = with_operator() else { return };

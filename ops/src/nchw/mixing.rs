@@ -1,7 +1,8 @@
 //! The mixing of a group's channels: its combined matrix, packed into panels, times blocks of pixels.
 //!
-//! A block's pixels are first copied into a small contiguous buffer that stays in the first-level cache, where rows of a large image would evict
-//! each other. Because all rows of a block are read before any is written, the output may lie over the input.
+//! The pixels of a wide group are first copied into a small contiguous buffer that stays in the first-level cache,
+//! where rows of a large picture would evict each other. The output may lie over the input: of the pixels at hand all
+//! rows are read before any is written, be it into the buffer or, in a group of one panel, into the registers.
 
 use super::vector::Vector;
 
@@ -10,15 +11,16 @@ const BLOCK_BYTES: usize = 16 * 1024;
 
 /// One block of pixels of one group, and what to mix it with.
 pub(super) struct Block<'a> {
-    /// The combined matrix in panels of `rows` rows: `[ceil(width / rows)][width][rows]`, the last panel filled up with zeros.
+    /// The combined matrix in panels of `rows` rows: `[ceil(width / rows)][width][rows]`, the last panel filled up with
+    /// zeros.
     pub(super) panels: &'a [f32],
     /// Channels in the group, `d`.
     pub(super) width: usize,
-    /// The packed pixels, `[width][stride]`.
-    pub(super) pixels: &'a [f32],
-    /// Pixels in a packed row, those to skip included.
-    pub(super) stride: usize,
-    /// Pixels of each row that count, at most `stride`.
+    /// The first row of pixels.
+    pub(super) input: *const f32,
+    /// Distance between rows of the input, in numbers.
+    pub(super) input_stride: usize,
+    /// Pixels to mix in each row.
     pub(super) count: usize,
     /// Where the block's first row goes.
     pub(super) output: *mut f32,
@@ -39,31 +41,26 @@ pub(super) fn panels_len(width: usize, rows: usize) -> usize {
 /// Packs `whitening [d, d]` plus `diagonal [d]` into panels of `rows` rows.
 pub(super) fn pack_matrix(whitening: &[f32], diagonal: &[f32], rows: usize, panels: &mut [f32]) {
     let width = diagonal.len();
-    for (index, panel) in panels.chunks_exact_mut(rows * width).enumerate() {
-        for (column, entries) in panel.chunks_exact_mut(rows).enumerate() {
-            for (offset, entry) in entries.iter_mut().enumerate() {
-                let row = index * rows + offset;
-                *entry = match row {
-                    row if row >= width => 0.0,
-                    row if row == column => whitening[row * width + column] + diagonal[row],
-                    row => whitening[row * width + column],
-                };
-            }
+    panels[width / rows * rows * width..].fill(0.0);
+    for (row, (entries, own)) in whitening.chunks_exact(width).zip(diagonal).enumerate() {
+        let panel = &mut panels[row / rows * rows * width..][..rows * width];
+        for (packed, entry) in panel.iter_mut().skip(row % rows).step_by(rows).zip(entries) {
+            *packed = *entry;
         }
+        panel[row * rows + row % rows] += own;
     }
 }
 
 /// Mixes a block, `ROWS` rows by `REGISTERS` registers of pixels at a time.
 ///
-/// # Safety
-/// The processor has `V`'s instruction set, and `width` rows of `count` numbers may be written at `output`, `output_stride` apart.
+/// # Safety The machine has `V`'s instructions. `width` rows of `count` numbers may be read at `input`, `input_stride`
+/// apart, and written at `output`, `output_stride` apart. The two don't overlap, unless `width` is at most `ROWS` and
+/// they are the same.
 #[inline(always)]
 pub(super) unsafe fn mix<V: Vector, const ROWS: usize, const REGISTERS: usize>(block: &Block<'_>) {
-    let needed = block.count.div_ceil(V::LANES) * V::LANES;
-    assert!(needed <= block.stride && block.pixels.len() >= block.width * block.stride);
     assert!(block.panels.len() >= panels_len(block.width, ROWS));
     let mut at = 0;
-    // SAFETY: the assertions bound every read, the caller vouches for the writes, and `at` plus a tile's pixels is at most `count`
+    // SAFETY: the caller vouches for the rows; a tile ends at or before `count`
     unsafe {
         while at + REGISTERS * V::LANES <= block.count {
             column::<V, ROWS, REGISTERS>(block, at);
@@ -83,9 +80,9 @@ pub(super) unsafe fn mix<V: Vector, const ROWS: usize, const REGISTERS: usize>(b
 #[inline(always)]
 unsafe fn column<V: Vector, const ROWS: usize, const REGISTERS: usize>(block: &Block<'_>, at: usize) {
     for first in (0..block.width).step_by(ROWS) {
-        // SAFETY: `mix` has checked the buffers, and its caller vouches for the output's rows below `width`
+        // SAFETY: `mix`'s caller vouches for the rows below `width`
         unsafe {
-            let sums = tile::<V, ROWS, REGISTERS>(block, first, at);
+            let sums = tile::<V, ROWS, REGISTERS>(block, first, at, |from| V::load(from));
             for (offset, registers) in sums.iter().enumerate() {
                 if first + offset < block.width {
                     let row = block.output.add((first + offset) * block.output_stride + at);
@@ -101,40 +98,37 @@ unsafe fn column<V: Vector, const ROWS: usize, const REGISTERS: usize>(block: &B
 /// All rows of the last pixels, fewer than a register.
 #[inline(always)]
 unsafe fn last_column<V: Vector, const ROWS: usize>(block: &Block<'_>, at: usize) {
-    let mut lanes = [0.0_f32; 16];
-    assert!(V::LANES <= lanes.len());
+    let count = block.count - at;
     for first in (0..block.width).step_by(ROWS) {
-        // SAFETY: as in `column`; no more than the pixels that are left are copied
+        // SAFETY: as in `column`; no more than the pixels that are left are read and written
         unsafe {
-            let sums = tile::<V, ROWS, 1>(block, first, at);
+            let sums = tile::<V, ROWS, 1>(block, first, at, |from| V::load_first(from, count));
             for (offset, [register]) in sums.iter().enumerate() {
                 if first + offset < block.width {
-                    register.store(lanes.as_mut_ptr());
-                    let row = block.output.add((first + offset) * block.output_stride + at);
-                    row.copy_from_nonoverlapping(lanes.as_ptr(), block.count - at);
+                    register.store_first(block.output.add((first + offset) * block.output_stride + at), count);
                 }
             }
         }
     }
 }
 
-/// `ROWS` rows of the product, from row `first` and pixel `at` on, in registers.
+/// `ROWS` rows of the product, from row `first` and pixel `at` on, in registers; `load` reads one register of pixels.
 #[inline(always)]
 unsafe fn tile<V: Vector, const ROWS: usize, const REGISTERS: usize>(
     block: &Block<'_>,
     first: usize,
     at: usize,
+    load: impl Fn(*const f32) -> V,
 ) -> [[V; REGISTERS]; ROWS] {
-    // SAFETY: panel `first / ROWS` starts at `first * width`; `mix` has checked that panels and pixels reach this far
+    // SAFETY: panel `first / ROWS` starts at `first * width`, as `mix` has checked, and its caller vouches for the
+    // pixels
     unsafe {
         let panel = block.panels.as_ptr().add(first * block.width);
-        let pixels = block.pixels.as_ptr().add(at);
+        let pixels = block.input.add(at);
         let mut sums = [[V::splat(0.0); REGISTERS]; ROWS];
         for column in 0..block.width {
-            let mut inputs = [V::splat(0.0); REGISTERS];
-            for (index, input) in inputs.iter_mut().enumerate() {
-                *input = V::load(pixels.add(column * block.stride + index * V::LANES));
-            }
+            let row = pixels.add(column * block.input_stride);
+            let inputs: [V; REGISTERS] = std::array::from_fn(|index| load(row.add(index * V::LANES)));
             for (row, registers) in sums.iter_mut().enumerate() {
                 let entry = V::splat(*panel.add(column * ROWS + row));
                 for (register, input) in registers.iter_mut().zip(inputs) {

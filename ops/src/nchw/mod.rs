@@ -1,8 +1,8 @@
 //! The operator on `[N, C, H, W]` float32 tensors: vectorised, and parallel over samples, channels, groups and pixels.
 //!
-//! A sample's variance is taken and its channels are mixed close in time, while it is in the cache. Nothing is allocated
-//! once a thread has seen its largest block. Sums are in single precision, and long ones go on in double: results are
-//! within about 1e-6 of [`mod@crate::reference`].
+//! A sample's variance is taken and its channels are mixed close in time, while it is in the cache. Nothing is
+//! allocated once a thread has seen its largest block. Sums are in single precision, and long ones go on in double:
+//! results are within about 1e-6 of [`mod@crate::reference`].
 
 mod kernels;
 mod mixing;
@@ -93,7 +93,8 @@ pub(crate) unsafe fn forward_raw(
     Ok(())
 }
 
-/// Whether each thread takes whole samples: where that leaves none idle. Else all threads share one sample after the other.
+/// Whether each thread takes whole samples: where that leaves none idle. Else all threads share one sample after the
+/// other.
 fn splits_by_sample(batch: usize, threads: usize) -> bool {
     batch >= 4 * threads || (batch > 0 && batch.is_multiple_of(threads))
 }

@@ -1,9 +1,9 @@
-//! One sample's way through the operator: variance, gate, mixing, each split over the threads and close together in time, so that
-//! the sample is still in the cache when it is read again.
+//! One sample's way through the operator: variance, gate, mixing, each split over the threads and close together in
+//! time, so that the sample is still in the cache when it is read again.
 
 use std::ops::Range;
 
-use super::kernels::Kernels;
+use super::kernels::{Kernels, Mixer};
 use super::mixing::{Block, block_pixels, pack_matrix, panels_len};
 use super::scratch::{GateBuffers, MixBuffers, with_gate_buffers, with_mix_buffers};
 use crate::parallel::Shared;
@@ -11,6 +11,9 @@ use crate::{Parallel, Parameters, Serial, Shape};
 
 /// Multiply-adds below which a layer of the gate isn't worth waking a thread.
 const PARALLEL_LAYER: usize = 1 << 16;
+
+/// Channels in a group from whose rows the cache suffers, if they are read where they are.
+const DIRECT_WIDTH: usize = 32;
 
 /// Tasks for each thread in the multiplication, so that one which is late can be helped.
 const TASKS_PER_THREAD: usize = 2;
@@ -82,7 +85,8 @@ impl Sample<'_> {
         let (channels, output) = (variance.len(), Shared::new(variance));
         parallel.run(channels, &|index| {
             let pixels = self.shape.pixels;
-            // SAFETY: channel `index` lies within the sample, nobody writes it yet, and only this task writes its variance
+            // SAFETY: channel `index` lies within the sample, nobody writes it yet, and only this task writes its
+            // variance
             unsafe {
                 let channel = std::slice::from_raw_parts(self.x.add(index * pixels), pixels);
                 output.write(index, (self.kernels.variance)(channel));
@@ -104,7 +108,7 @@ impl Sample<'_> {
 
     fn mix(&self, hidden: &[f32], parallel: &dyn Parallel) {
         let groups = self.shape.groups;
-        let block = block_pixels(self.shape.group_width, self.kernels.tile_pixels);
+        let block = block_pixels(self.shape.group_width, self.mixer().tile_pixels);
         let blocks = self.shape.pixels.div_ceil(block);
         let parts = if groups >= parallel.threads() {
             1
@@ -114,35 +118,53 @@ impl Sample<'_> {
         parallel.run(groups * parts, &|task| {
             let (group, part) = (task / parts, task % parts);
             let range = part * blocks / parts * block..((part + 1) * blocks / parts * block).min(self.shape.pixels);
-            with_mix_buffers(|buffers| self.mix_group(hidden, group, range, block, buffers));
+            with_mix_buffers(|buffers| self.mix_group(hidden, group, range, buffers));
         });
     }
 
-    /// Combines a group's matrix and applies it to the pixels in `range`, `block` at a time.
-    fn mix_group(&self, hidden: &[f32], group: usize, range: Range<usize>, block: usize, buffers: &mut MixBuffers) {
-        let width = self.shape.group_width;
+    fn mixer(&self) -> &Mixer {
+        self.kernels.mixer(self.shape.group_width)
+    }
+
+    /// Combines a group's matrix and applies it to the pixels in `range`.
+    fn mix_group(&self, hidden: &[f32], group: usize, range: Range<usize>, buffers: &mut MixBuffers) {
+        let (width, mixer) = (self.shape.group_width, self.mixer());
         let diagonal = buffers.diagonal.take(width);
         self.diagonal(hidden, group, diagonal);
-        let panels = buffers.panels.take(panels_len(width, self.kernels.panel_rows));
+        let panels = buffers.panels.take(panels_len(width, mixer.rows));
         let whitening = &self.parameters.whitening[group * width * width..][..width * width];
-        pack_matrix(whitening, diagonal, self.kernels.panel_rows, panels);
+        pack_matrix(whitening, diagonal, mixer.rows, panels);
+        let start = group * width * self.shape.pixels;
+        if width <= mixer.rows || (width <= DIRECT_WIDTH && !std::ptr::eq(self.x, self.y)) {
+            return self.mix_directly(panels, start + range.start, range.len());
+        }
+        let block = block_pixels(width, mixer.tile_pixels);
         let packed = buffers.pixels.take(width * block);
-        for start in range.clone().step_by(block) {
-            let count = block.min(range.end - start);
-            let offset = group * width * self.shape.pixels + start;
-            // SAFETY: the group's rows of these pixels lie within the sample, and only this task touches them from now on
-            unsafe {
-                pack_pixels(self.x.add(offset), self.shape.pixels, count, packed, block);
-                (self.kernels.mix)(&Block {
-                    panels,
-                    width,
-                    pixels: packed,
-                    stride: block,
-                    count,
-                    output: self.y.add(offset),
-                    output_stride: self.shape.pixels,
-                });
-            }
+        for first in range.clone().step_by(block) {
+            self.mix_packed(panels, start + first, block.min(range.end - first), packed);
+        }
+    }
+
+    /// Mixes `count` pixels from where they are.
+    fn mix_directly(&self, panels: &[f32], offset: usize, count: usize) {
+        let (width, stride) = (self.shape.group_width, self.shape.pixels);
+        // SAFETY: the group's rows of these pixels lie within the sample, and only this task touches them from now on
+        unsafe {
+            let (input, output) = (self.x.add(offset), self.y.add(offset));
+            let (input_stride, output_stride) = (stride, stride);
+            (self.mixer().mix)(&Block { panels, width, input, input_stride, count, output, output_stride });
+        }
+    }
+
+    /// Mixes `count` pixels by way of the buffer `packed`.
+    fn mix_packed(&self, panels: &[f32], offset: usize, count: usize, packed: &mut [f32]) {
+        let (width, output_stride) = (self.shape.group_width, self.shape.pixels);
+        let input_stride = packed.len() / width;
+        // SAFETY: as in `mix_directly`
+        unsafe {
+            pack_pixels(self.x.add(offset), output_stride, count, packed, input_stride);
+            let (input, output) = (packed.as_ptr(), self.y.add(offset));
+            (self.mixer().mix)(&Block { panels, width, input, input_stride, count, output, output_stride });
         }
     }
 

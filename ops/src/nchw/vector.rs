@@ -13,6 +13,10 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn load(from: *const f32) -> Self;
     /// Writes `LANES` numbers to `to`, which may be unaligned.
     unsafe fn store(self, to: *mut f32);
+    /// Reads `count` numbers, fewer than `LANES`, from `from`, and fills up with zeros.
+    unsafe fn load_first(from: *const f32, count: usize) -> Self;
+    /// Writes the first `count` numbers, fewer than `LANES`, to `to`.
+    unsafe fn store_first(self, to: *mut f32, count: usize);
     /// `LANES` times `value`.
     unsafe fn splat(value: f32) -> Self;
     /// Lane by lane.
@@ -29,14 +33,16 @@ pub(super) unsafe trait Vector: Copy {
 mod x86 {
     #![expect(clippy::undocumented_unsafe_blocks, reason = "each passes its caller's contract on to one instruction")]
 
-    use std::arch::x86_64::{
-        __m256, __m512, _mm_add_ps, _mm_cvtss_f32, _mm_hadd_ps, _mm256_add_ps, _mm256_castps256_ps128,
-        _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm256_sub_ps,
-        _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_reduce_add_ps, _mm512_set1_ps, _mm512_storeu_ps,
-        _mm512_sub_ps,
-    };
+    use std::arch::x86_64::*;
 
     use super::Vector;
+
+    /// AVX2's mask of the first `count` of eight lanes.
+    #[inline(always)]
+    unsafe fn first_lanes(count: usize) -> __m256i {
+        const MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+        unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(8 - count).cast()) }
+    }
 
     // SAFETY: each method is one instruction of AVX-512F, on the lanes that the trait names.
     unsafe impl Vector for __m512 {
@@ -49,6 +55,14 @@ mod x86 {
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
             unsafe { _mm512_storeu_ps(to, self) }
+        }
+        #[inline(always)]
+        unsafe fn load_first(from: *const f32, count: usize) -> Self {
+            unsafe { _mm512_maskz_loadu_ps((1 << count) - 1, from) }
+        }
+        #[inline(always)]
+        unsafe fn store_first(self, to: *mut f32, count: usize) {
+            unsafe { _mm512_mask_storeu_ps(to, (1 << count) - 1, self) }
         }
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
@@ -83,6 +97,14 @@ mod x86 {
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
             unsafe { _mm256_storeu_ps(to, self) }
+        }
+        #[inline(always)]
+        unsafe fn load_first(from: *const f32, count: usize) -> Self {
+            unsafe { _mm256_maskload_ps(from, first_lanes(count)) }
+        }
+        #[inline(always)]
+        unsafe fn store_first(self, to: *mut f32, count: usize) {
+            unsafe { _mm256_maskstore_ps(to, first_lanes(count), self) }
         }
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
@@ -135,6 +157,16 @@ unsafe impl Vector for Plain {
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: `LANES` numbers may be written, by the caller's word.
         unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+        // SAFETY: `count` numbers may be read, by the caller's word.
+        Self(std::array::from_fn(|lane| if lane < count { unsafe { from.add(lane).read() } } else { 0.0 }))
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        // SAFETY: `count` numbers may be written, by the caller's word.
+        (0..count).for_each(|lane| unsafe { to.add(lane).write(self.0[lane]) });
     }
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {

@@ -1,4 +1,5 @@
-//! Small ONNX models, written in memory in the protobuf format of onnx.proto: a field is its number and wire type, then its value.
+//! Small ONNX models, written in memory in the protobuf format of onnx.proto: a field is its number and wire type, then
+//! its value.
 
 use std::path::Path;
 use std::sync::LazyLock;

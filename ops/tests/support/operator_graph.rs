@@ -1,4 +1,5 @@
-//! A block as an ONNX graph: once as the operator's one node, once as the standard operators that stand for it where no kernel is registered.
+//! A block as an ONNX graph: once as the operator's one node, once as the standard operators that stand for it where no
+//! kernel is registered.
 
 use ce_op::onnx::{DOMAIN, NAME};
 use ort::session::Session;
@@ -7,7 +8,8 @@ use ort::session::builder::SessionBuilder;
 use super::Case;
 use super::onnx_graph::{Attribute, Builder};
 
-/// The operator's node between X and Y, with the block's parameters as constants. `input` is X's shape as declared; -1 is open.
+/// The operator's node between X and Y, with the block's parameters as constants. `input` is X's shape as declared; -1
+/// is open.
 ///
 /// # Errors
 /// What ONNX Runtime or the operator has against it.
