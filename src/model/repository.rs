@@ -75,7 +75,8 @@ impl Repository {
         if model.directory.manifest.task == task {
             return Ok(model);
         }
-        let message = format!("model {} doesn't {task}; its task is another", model.directory.name);
+        let (name, own) = (&model.directory.name, model.directory.manifest.task);
+        let message = format!("the task of model {name} is {own}: POST to /{own}, or name a model for {task}");
         Err(InferError::new(ErrorKind::WrongTask, message))
     }
 

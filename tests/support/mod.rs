@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use cenet_serve::backend::{Backend, Signature, TensorInfo};
+use cenet_serve::backend::{Backend, Signature};
 use cenet_serve::batch::{Batcher, Batching};
 use cenet_serve::config::LimitOptions;
 use cenet_serve::error::Result;
@@ -45,28 +45,43 @@ impl<F: FnMut(ArrayD<f32>) -> Result<Vec<ArrayD<f32>>> + Send> Backend for Scrip
     }
 }
 
+/// A classifier of pictures' colours.
 pub fn model(name: &str, backend: impl Backend + 'static, queue_length: usize) -> Model {
-    let manifest = Manifest::parse(
+    let head = "[head]\nkind = 'scores'\noutput = 'logits'\nactivation = 'softmax'";
+    build(name, "classify", head, Batching::BatchAxis, backend, queue_length)
+}
+
+/// A detector whose network gives decoded boxes in pixels of an 8x8 tensor: edges, labels and scores.
+pub fn detector(name: &str, backend: impl Backend + 'static) -> Model {
+    let head = "[head]\nkind = 'boxes'\nboxes = 'boxes'\nclasses = 'labels'\nscores = 'scores'";
+    build(name, "detect", head, Batching::OnePicture, backend, 8)
+}
+
+fn build(
+    name: &str,
+    task: &str,
+    head: &str,
+    batching: Batching,
+    backend: impl Backend + 'static,
+    queue_length: usize,
+) -> Model {
+    let manifest = Manifest::parse(&format!(
         r#"
         schema_version = 1
-        task = "classify"
+        task = "{task}"
         labels = "labels.txt"
         [preprocess]
         input = "input"
         size = [8, 8]
-        resize = { mode = "stretch" }
+        resize = {{ mode = "stretch" }}
         mean = [0.0, 0.0, 0.0]
         std = [1.0, 1.0, 1.0]
-        [head]
-        kind = "scores"
-        output = "logits"
-        activation = "softmax"
-        "#,
-    )
+        {head}
+        "#
+    ))
     .expect("a valid manifest");
-    let info =
-        |name: &str, shape: &[i64]| TensorInfo { name: name.into(), data_type: "f32".into(), shape: shape.to_vec() };
     Model {
+        head_outputs: (0..manifest.head.outputs().len()).collect(),
         directory: ModelDirectory {
             name: name.into(),
             version: 1,
@@ -75,11 +90,10 @@ pub fn model(name: &str, backend: impl Backend + 'static, queue_length: usize) -
             manifest,
             labels: ["red", "green", "blue"].map(String::from).to_vec(),
         },
-        signature: Signature { inputs: vec![info("input", &[-1, 3, 8, 8])], outputs: vec![info("logits", &[-1, 3])] },
-        head_outputs: vec![0],
+        signature: Signature { inputs: Vec::new(), outputs: Vec::new() },
         golden: None,
         load_time: Duration::ZERO,
-        batcher: Batcher::start(name, Box::new(backend), Batching::BatchAxis, queue_length).expect("a thread"),
+        batcher: Batcher::start(name, Box::new(backend), batching, queue_length).expect("a thread"),
     }
 }
 
