@@ -46,6 +46,9 @@ pub enum Activation {
 pub struct FcosHead {
     /// The feature pyramid's levels.
     pub levels: Vec<FcosLevel>,
+    /// The best of each level that enter the suppression.
+    #[serde(default = "default_candidates")]
+    pub candidates_per_level: usize,
 }
 
 /// One level of the feature pyramid.
@@ -55,11 +58,13 @@ pub struct FcosLevel {
     /// Pixels of the tensor from one place to the next.
     pub stride: u32,
     /// Name of the output with class logits, `[N, labels, h, w]`.
+    #[serde(rename = "class")]
     pub classes: String,
     /// Name of the output with the edges' distances in pixels of the tensor, left, top, right, down, `[N, 4, h, w]`.
+    #[serde(rename = "box")]
     pub distances: String,
-    /// Name of the output with centreness logits, `[N, 1, h, w]`.
-    pub centreness: String,
+    /// Name of the output with centerness logits, `[N, 1, h, w]`.
+    pub centerness: String,
 }
 
 /// Boxes that the graph has decoded, of one picture at a time.
@@ -102,7 +107,7 @@ impl Head {
         match self {
             Self::Scores(head) => vec![&head.output],
             Self::Fcos(head) => {
-                head.levels.iter().flat_map(|level| [&*level.classes, &level.distances, &level.centreness]).collect()
+                head.levels.iter().flat_map(|level| [&*level.classes, &level.distances, &level.centerness]).collect()
             }
             Self::Boxes(head) => vec![&head.boxes, &head.classes, &head.scores],
             Self::Yolox(head) => vec![&head.output],
@@ -120,6 +125,10 @@ impl Head {
         }
         Ok(())
     }
+}
+
+fn default_candidates() -> usize {
+    1000
 }
 
 fn default_strides() -> Vec<u32> {

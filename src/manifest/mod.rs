@@ -133,7 +133,7 @@ pub struct Detection {
 
 impl Default for Detection {
     fn default() -> Self {
-        Self { threshold: 0.3, iou: 0.6, max_detections: 100 }
+        Self { threshold: 0.3, iou: 0.5, max_detections: 100 }
     }
 }
 

@@ -84,7 +84,7 @@ pub fn detect(
 ) -> Result<Vec<Detection>> {
     let outputs = Outputs::new(head.outputs(), arrays)?;
     let mut candidates = match head {
-        Head::Fcos(head) => fcos::candidates(head, &outputs, labels.len(), options.threshold)?,
+        Head::Fcos(head) => fcos::candidates(head, &outputs, size, labels.len(), options.threshold)?,
         Head::Boxes(head) => boxes::candidates(head, &outputs, options.threshold)?,
         Head::Yolox(head) => yolox::candidates(head, &outputs, size, labels.len(), options.threshold)?,
         Head::Scores(_) => return Err(InferError::new(ErrorKind::Internal, "the model's head finds no boxes")),

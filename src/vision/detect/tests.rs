@@ -27,9 +27,9 @@ fn fcos() -> Head {
         stride,
         classes: format!("classes_{name}"),
         distances: format!("distances_{name}"),
-        centreness: format!("centreness_{name}"),
+        centerness: format!("centerness_{name}"),
     };
-    Head::Fcos(FcosHead { levels: vec![level(32, "fine"), level(64, "coarse")] })
+    Head::Fcos(FcosHead { levels: vec![level(32, "fine"), level(64, "coarse")], candidates_per_level: 1000 })
 }
 
 fn assert_close(actual: [f32; 4], expected: [f32; 4]) {
@@ -44,9 +44,9 @@ fn fcos_measures_from_the_middle_of_each_place() {
     for (side, distance) in [8.0, 4.0, 10.0, 6.0].into_iter().enumerate() {
         distances[[side, 0, 1]] = distance;
     }
-    let centreness = zeros(&[1, 2, 2]) + 2.0;
+    let centerness = zeros(&[1, 2, 2]) + 2.0;
     let (none, far, flat) = (zeros(&[2, 1, 1]) - 10.0, zeros(&[4, 1, 1]), zeros(&[1, 1, 1]));
-    let outputs = [&classes, &distances, &centreness, &none, &far, &flat];
+    let outputs = [&classes, &distances, &centerness, &none, &far, &flat];
     let found = detect(&fcos(), &outputs, [64, 64], &labels(), &letterboxed(), &options(0.5)).expect("good outputs");
     assert_eq!(found.len(), 1);
     // the place (48, 16) of the tensor: edges 40..58 and 12..22 there, of which what is above 16 is border
@@ -99,10 +99,10 @@ fn outputs_that_are_wrong_are_named() {
     };
     assert!(run(zeros(&[1, 1, 1])).is_ok());
     for (last, expected) in [
-        (zeros(&[1, 1, 1]) * f32::NAN, "centreness_coarse holds NaN"),
-        (zeros(&[1, 1, 1]) + f32::INFINITY, "centreness_coarse holds inf"),
-        (zeros(&[1, 2, 2]), "centreness_coarse has shape [1, 2, 2], [1, 1, 1] is expected"),
-        (zeros(&[1]), "centreness_coarse has shape [1]"),
+        (zeros(&[1, 1, 1]) * f32::NAN, "centerness_coarse holds NaN"),
+        (zeros(&[1, 1, 1]) + f32::INFINITY, "centerness_coarse holds inf"),
+        (zeros(&[1, 2, 2]), "centerness_coarse has shape [1, 2, 2], [1, 1, 1] is expected"),
+        (zeros(&[1]), "centerness_coarse has shape [1]"),
     ] {
         let error = run(last).expect_err(expected);
         assert_eq!(error.kind, ErrorKind::InferenceFailed);
