@@ -51,7 +51,7 @@ lint: $(RUNTIME) ## check formatting, lints, documentation and which rooms name 
 
 .PHONY: bench
 bench: $(RUNTIME) ## measure the operator, and decoding with preprocessing
-	$(CARGO) bench --workspace --locked
+	$(CARGO) bench --workspace --locked --benches
 
 .PHONY: python
 python: $(PYTHON_VENV)/installed ## install the Python package with PyTorch (several GB) into .cache
