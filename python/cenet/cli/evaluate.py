@@ -1,4 +1,4 @@
-"""`cenet-eval`: measures trained networks. `cenet-eval detect --checkpoint FILE --data DIR` gives average precisions."""
+"""`cenet-eval`: measures trained networks. `cenet-eval detect --checkpoint FILE --data DIR` is for detectors."""
 
 import argparse
 import json
