@@ -62,6 +62,7 @@ def test_a_run_learns_and_leaves_its_files(trained):
     result = json.loads((trained.output / "result.json").read_text())
     assert result["pictures"] == {"train": 12, "validation": 1, "test": 4}
     assert set(result["test_by_label"]) == {"disc", "square"} and 0 <= result["test_map50"] <= 1
+    assert len((trained.output / "split.tsv").read_text().splitlines()) == 17
     assert (trained.output / "best.pt").exists() and (trained.output / "curves.png").stat().st_size > 5000
 
 

@@ -37,14 +37,14 @@ def read_part(root: Path, part: str) -> Annotations:
     """The part of a data set in folder `root`: a COCO file if its name ends with `.json`, else a VOC image set.
 
     Raises:
-        DataError: if it can't be read, or holds no picture or no label.
+        DataError: if it can't be read, or holds no picture or no object.
     """
     try:
         annotations = read_coco(root / part) if part.endswith(".json") else read_voc(root, part)
     except (OSError, ElementTree.ParseError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"can't read the part {part} of {root}: {error!r}") from error
-    if not annotations.pictures or not annotations.labels:
-        raise DataError(f"the part {part} of {root} has no pictures or no labels")
+    if not any(picture.objects for picture in annotations.pictures):
+        raise DataError(f"the part {part} of {root} has no pictures or no objects")
     return annotations
 
 

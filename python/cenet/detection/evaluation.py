@@ -19,7 +19,7 @@ from cenet.training.images import normalise
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """Means over the labels that occur, and each label's own; all in 0 to 1, NaN for a label that doesn't occur."""
+    """Means over the labels that occur, and each such label's own; in 0 to 1. Without any, the means are NaN."""
 
     map50: float
     """At an IoU of 0.5."""
@@ -53,13 +53,12 @@ def average_precision(
     evaluation = _evaluate(_annotations(pictures, labels), _results(found))
     # [IoU, recall, label, area range, number of detections]; -1 where a label has no object.
     precision = evaluation.eval["precision"][:, :, :, 0, -1]
-    precision = np.where(precision < 0, np.nan, precision)
     by_label = {
         name: (float(precision[0, :, label].mean()), float(precision[:, :, label].mean()))
         for label, name in enumerate(labels)
+        if precision[0, 0, label] >= 0
     }
-    occurring = np.array([values for values in by_label.values() if not np.isnan(values[0])]).reshape(-1, 2)
-    means = occurring.mean(0) if len(occurring) else (np.nan, np.nan)
+    means = np.mean(list(by_label.values()), axis=0) if by_label else (np.nan, np.nan)
     return AveragePrecision(float(means[0]), float(means[1]), by_label)
 
 

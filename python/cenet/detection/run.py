@@ -1,6 +1,7 @@
 """The training run of a detector on pictures with boxes."""
 
 import hashlib
+import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from cenet.detection.pictures import EvaluationSet, load_for_evaluation, load_sa
 from cenet.detection.recipe import DetectionRecipe
 from cenet.errors import DataError
 from cenet.training import curves
+from cenet.training.dataset import write_split
 from cenet.training.images import MEAN, STD
 from cenet.training.optimiser import build_adamw, build_scheduler
 from cenet.training.run import Learner, Run
@@ -61,6 +63,7 @@ class DetectionRun(Run):
             raise ValueError(f"height and width must be multiples of {STRIDES[-1]}, got {list(recipe.size)}")
         output.mkdir(parents=True, exist_ok=True)
         self.split = split_parts(data, recipe)
+        write_split(self.split, data, output / "split.tsv")
         torch.manual_seed(seed)
         self.options = {
             "backbone": recipe.backbone,
@@ -102,7 +105,8 @@ class DetectionRun(Run):
         return average_precision(found, pictures.pictures, self.split.labels)
 
     def quality(self, record: EpochRecord) -> float:
-        return record.validation_map50
+        # A validation part of pictures without objects says nothing.
+        return 0.0 if math.isnan(record.validation_map50) else record.validation_map50
 
     def identity(self) -> dict[str, Any]:
         return {"backbone_sha256": self.backbone_hash}
