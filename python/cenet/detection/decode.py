@@ -20,7 +20,7 @@ class DecodeOptions:
     """
 
     threshold: float = 0.05
-    iou: float = 0.6
+    iou: float = 0.5
     candidates: int = 1000
     max_detections: int = 100
 
