@@ -18,7 +18,7 @@ from cenet.detection.augment import BoxAugmentation
 from cenet.detection.decode import DecodeOptions, decode
 from cenet.detection.network import STRIDES, LevelOutput, build_detector
 from cenet.detection.recipe import DetectionRecipe
-from cenet.detection.run import DetectionRun, load_backbone
+from cenet.detection.run import DetectionRun, load_start
 from cenet.errors import DataError
 from cenet.export import ExportError, FcosHead, GoldenSource, Preprocess, cli, export_model
 from cenet.networks import build_network
@@ -83,15 +83,26 @@ def test_a_resumed_run_equals_an_uninterrupted_one(trained, folder, tmp_path):
 def test_a_run_starts_from_a_classifier(folder, tmp_path):
     classifier = build_network("ce_resnet_small", num_classes=7)
     torch.save(classifier.state_dict(), tmp_path / "classifier.pt")
-    run = DetectionRun(folder, tmp_path / "run", TINY, "ce", 0, backbone=tmp_path / "classifier.pt")
+    run = DetectionRun(folder, tmp_path / "run", TINY, "ce", 0, start_from=tmp_path / "classifier.pt")
     weights = run.network.backbone.state_dict()
     assert "fc.weight" not in weights
     torch.testing.assert_close(weights["layer4.1.conv2.weight"], classifier.layer4[1].conv2.weight)
-    assert len(run.identity()["backbone_sha256"]) == 64
+    assert len(run.identity()["start_sha256"]) == 64
     plain = build_detector("ce_resnet_small", num_classes=2, norm="bn")
-    load_backbone(plain.backbone, tmp_path / "classifier.pt")
-    with pytest.raises(ValueError, match="doesn't fit the backbone"):
-        load_backbone(build_detector("ce_resnet18", num_classes=2).backbone, tmp_path / "classifier.pt")
+    load_start(plain, tmp_path / "classifier.pt")
+    torch.testing.assert_close(plain.backbone.conv1.weight, classifier.conv1.weight)
+    with pytest.raises(ValueError, match="doesn't fit"):
+        load_start(build_detector("ce_resnet18", num_classes=2), tmp_path / "classifier.pt")
+
+
+def test_a_run_goes_on_from_a_detector_at_another_size(trained, folder, tmp_path):
+    file = trained.output / "last.pt"
+    run = DetectionRun(folder, tmp_path, dataclasses.replace(TINY, size=(96, 128)), "ce", 1, start_from=file)
+    for name, value in trained.network.state_dict().items():
+        torch.testing.assert_close(run.network.state_dict()[name], value, rtol=0, atol=0)
+    assert run.records == [] and run.split.train == trained.split.train
+    with pytest.raises(ValueError, match="doesn't fit"):
+        DetectionRun(folder, tmp_path, dataclasses.replace(TINY, channels=32), "ce", 1, start_from=file)
 
 
 def test_impossible_runs_are_refused(folder, tmp_path):

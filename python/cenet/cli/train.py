@@ -45,7 +45,7 @@ def _start_classification(options: argparse.Namespace) -> Run:
 
 def _start_detection(options: argparse.Namespace) -> Run:
     recipe = _changed(detection_recipe.RECIPES[options.recipe], options)
-    return DetectionRun(options.data, options.output, recipe, options.norm, options.seed, options.backbone_weights)
+    return DetectionRun(options.data, options.output, recipe, options.norm, options.seed, options.start_from)
 
 
 def _changed(recipe: Any, options: argparse.Namespace) -> Any:
@@ -78,7 +78,7 @@ def _add_detect(detect: argparse.ArgumentParser) -> None:
     _add_common(detect, sorted(detection_recipe.RECIPES))
     detect.add_argument("--backbone", choices=_ARCHITECTURES)
     detect.add_argument(
-        "--backbone-weights", type=Path, metavar="FILE", help="checkpoint of a classifier to start from"
+        "--start-from", type=Path, metavar="FILE", help="checkpoint of a classifier or detector with the first weights"
     )
     detect.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="of the input; multiples of 32")
     detect.add_argument("--fit", choices=FIT_MODES, help="how a picture gets to that size")

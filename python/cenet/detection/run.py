@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from cenet.checkpoint import read_checkpoint
 from cenet.detection.annotations import AnnotatedPicture, read_part
 from cenet.detection.evaluation import AveragePrecision, average_precision, detect
 from cenet.detection.loop import train_epoch
-from cenet.detection.network import STRIDES, build_detector
+from cenet.detection.network import STRIDES, Detector, build_detector
 from cenet.detection.pictures import EvaluationSet, load_for_evaluation, load_samples
 from cenet.detection.recipe import DetectionRecipe
 from cenet.errors import DataError
@@ -52,12 +51,12 @@ class DetectionSplit:
 
 
 class DetectionRun(Run):
-    """See `Run`. `backbone` is a checkpoint of the recipe's backbone to start from."""
+    """See `Run`. `start_from` is a checkpoint of the recipe's backbone, or of its detector, with the first weights."""
 
     record_type = EpochRecord
 
     def __init__(
-        self, data: Path, output: Path, recipe: DetectionRecipe, norm: str, seed: int, backbone: Path | None = None
+        self, data: Path, output: Path, recipe: DetectionRecipe, norm: str, seed: int, start_from: Path | None = None
     ) -> None:
         if any(side % STRIDES[-1] for side in recipe.size):
             raise ValueError(f"height and width must be multiples of {STRIDES[-1]}, got {list(recipe.size)}")
@@ -73,10 +72,10 @@ class DetectionRun(Run):
             "depth": recipe.depth,
         }
         network = build_detector(**self.options).to(memory_format=torch.channels_last)
-        self.backbone_hash = None
-        if backbone is not None:
-            load_backbone(network.backbone, backbone)
-            self.backbone_hash = hashlib.sha256(backbone.read_bytes()).hexdigest()
+        self.start_hash = None
+        if start_from is not None:
+            load_start(network, start_from)
+            self.start_hash = hashlib.sha256(start_from.read_bytes()).hexdigest()
         optimiser = build_adamw(network, recipe.learning_rate, recipe.weight_decay)
         scheduler = build_scheduler(optimiser, recipe, max(1, len(self.split.train) // recipe.batch_size))
         super().__init__(output, recipe, norm, seed, Learner(network, optimiser, scheduler))
@@ -109,7 +108,7 @@ class DetectionRun(Run):
         return 0.0 if math.isnan(record.validation_map50) else record.validation_map50
 
     def identity(self) -> dict[str, Any]:
-        return {"backbone_sha256": self.backbone_hash}
+        return {"start_sha256": self.start_hash}
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -134,7 +133,7 @@ class DetectionRun(Run):
         precision = self._evaluate(self._evaluation_part("test"))
         return {
             "backbone": self.recipe.backbone,
-            "backbone_sha256": self.backbone_hash,
+            "start_sha256": self.start_hash,
             "pictures": {name: len(getattr(self.split, name)) for name in ("train", "validation", "test")},
             "test_map50": precision.map50,
             "test_map50_95": precision.map50_95,
@@ -160,15 +159,16 @@ def split_parts(data: Path, recipe: DetectionRecipe) -> DetectionSplit:
     return DetectionSplit(training.labels, pictures[count:], pictures[:count], test.pictures)
 
 
-def load_backbone(backbone: nn.Module, file: Path) -> None:
-    """Loads a classifier's weights into the backbone, its classifier left out.
+def load_start(network: Detector, file: Path) -> None:
+    """Loads a detector's weights, or a classifier's into the backbone, its classifier left out.
 
     Raises:
         ValueError: if they don't fit.
     """
-    state = read_checkpoint(file).state
-    expected = backbone.state_dict()
+    checkpoint = read_checkpoint(file)
+    part = network if checkpoint.task == "detect" else network.backbone
+    state, expected = checkpoint.state, part.state_dict()
     unfit = [name for name in expected if name not in state or state[name].shape != expected[name].shape]
     if unfit:
-        raise ValueError(f"{file} doesn't fit the backbone: {len(unfit)} keys differ, such as {', '.join(unfit[:5])}")
-    backbone.load_state_dict({name: state[name] for name in expected})
+        raise ValueError(f"{file} doesn't fit: {len(unfit)} keys differ, such as {', '.join(unfit[:5])}")
+    part.load_state_dict({name: state[name] for name in expected})
