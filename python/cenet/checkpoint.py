@@ -72,12 +72,15 @@ class Checkpoint:
 
     state: dict[str, Tensor]
     arch: str | None = None
-    """Name for `cenet.networks.build_network`."""
+    """Name for `cenet.networks.build_network`; of a detector, "fcos"."""
     arch_options: dict[str, Any] = field(default_factory=dict)
     labels: list[str] | None = None
     """In the order of the logits."""
     preprocessing: dict[str, Any] | None = None
-    """`resize` (shorter side) and `crop` (side) in pixels, `mean` and `std` in RGB for pixels in 0 to 1."""
+    """`mean` and `std` in RGB for pixels in 0 to 1; `resize` (shorter side) and `crop` (side) in pixels, or for a
+    detector `size` (height and width) in pixels and `fit` ("stretch" or "letterbox")."""
+    task: str = "classify"
+    """"classify" or "detect"."""
 
 
 def read_checkpoint(file: str | PathLike[str]) -> Checkpoint:
@@ -140,6 +143,7 @@ def _from_training(content: Mapping[str, Any], file: str | PathLike[str]) -> Che
         arch_options=dict(content.get("model_options") or {}),
         labels=content.get("labels"),
         preprocessing=content.get("preprocessing"),
+        task=content.get("task", "classify"),
     )
 
 

@@ -12,11 +12,12 @@ from torchvision import transforms
 
 from cenet.cli.train import main
 from cenet.training.augment import Augmentation, augment, mix_up
+from cenet.training.classification import ClassificationRun
 from cenet.training.dataset import Picture, split_folder
 from cenet.training.images import MEAN, STD, evaluation_pixels, normalise
-from cenet.training.loop import batch_indices, score
+from cenet.training.loop import score
 from cenet.training.recipe import Recipe
-from cenet.training.run import TrainingRun
+from cenet.training.run import batch_indices
 
 TINY = Recipe(epochs=4, batch_size=8, image_size=32, evaluation_resize=36, training_resize=40, warmup_epochs=1)
 
@@ -38,9 +39,9 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-def start(folder: Path, output: Path, **changes) -> TrainingRun:
+def start(folder: Path, output: Path, **changes) -> ClassificationRun:
     recipe = dataclasses.replace(TINY, exclude=("ZZ_clutter",), **changes)
-    return TrainingRun(folder, output, recipe, norm="ce", seed=0)
+    return ClassificationRun(folder, output, recipe, norm="ce", seed=0)
 
 
 def test_split_is_fixed_disjoint_and_stratified(folder):

@@ -4,16 +4,20 @@ import argparse
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from cenet.detection import recipe as detection_recipe
+from cenet.detection.run import DetectionRun
 from cenet.networks import network_names
-from cenet.training.recipe import RECIPES, Recipe
-from cenet.training.run import LAST, TrainingRun
+from cenet.placement import FIT_MODES
+from cenet.training import recipe as classification_recipe
+from cenet.training.classification import ClassificationRun
+from cenet.training.run import LAST, Run
 
 # All but the builder that cannot do without a block and layers.
 _ARCHITECTURES = sorted(set(network_names()) - {"ce_resnet"})
-_OVERRIDES = ("arch", "epochs", "batch_size", "image_size", "learning_rate", "precision")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"cenet-train: {options.output} holds a run already; add --resume to go on with it", file=sys.stderr)
         return 2
     try:
-        run = TrainingRun(options.data, options.output, _recipe(options), options.norm, options.seed)
+        run = options.start(options)
         if options.resume:
             run.resume()
         run.train()
@@ -34,31 +38,65 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _recipe(options: argparse.Namespace) -> Recipe:
-    given = {name: getattr(options, name) for name in _OVERRIDES if getattr(options, name) is not None}
-    if options.exclude:
-        given["exclude"] = tuple(options.exclude)
-    return dataclasses.replace(RECIPES[options.recipe], **given)
+def _start_classification(options: argparse.Namespace) -> Run:
+    recipe = _changed(classification_recipe.RECIPES[options.recipe], options)
+    return ClassificationRun(options.data, options.output, recipe, options.norm, options.seed)
+
+
+def _start_detection(options: argparse.Namespace) -> Run:
+    recipe = _changed(detection_recipe.RECIPES[options.recipe], options)
+    return DetectionRun(options.data, options.output, recipe, options.norm, options.seed, options.start_from)
+
+
+def _changed(recipe: Any, options: argparse.Namespace) -> Any:
+    """The recipe with the fields that options of the same name were given for."""
+    given = {field.name: getattr(options, field.name, None) for field in dataclasses.fields(recipe)}
+    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return dataclasses.replace(recipe, **{name: value for name, value in changes.items() if value is not None})
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cenet-train", description="Trains CE networks and their plain twins.")
-    classify = parser.add_subparsers(required=True).add_parser("classify", help="train on a folder per class")
+    tasks = parser.add_subparsers(required=True)
+    _add_classify(tasks.add_parser("classify", help="train on a folder per class"))
+    _add_detect(tasks.add_parser("detect", help="train a detector on pictures with boxes (Pascal VOC or COCO)"))
+    return parser
+
+
+def _add_classify(classify: argparse.ArgumentParser) -> None:
+    classify.set_defaults(start=_start_classification)
     classify.add_argument("--data", type=Path, required=True, help="folder with one folder of pictures per class")
-    classify.add_argument("--output", type=Path, required=True, help="folder for checkpoints, curves and result")
-    classify.add_argument("--recipe", choices=sorted(RECIPES), default="default")
-    classify.add_argument("--norm", choices=("ce", "bn"), default="ce", help="bn: the same network without CE blocks")
-    classify.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation; not of the split")
-    classify.add_argument("--resume", action="store_true", help="go on after the last finished epoch")
-    classify.add_argument("--threads", type=int, help="torch threads (default: one a core)")
+    _add_common(classify, sorted(classification_recipe.RECIPES))
     classify.add_argument("--exclude", action="append", help="class folder to leave out (repeatable)")
     classify.add_argument("--arch", choices=_ARCHITECTURES)
-    classify.add_argument("--epochs", type=int)
-    classify.add_argument("--batch-size", type=int, help="pictures a step")
     classify.add_argument("--image-size", type=int, help="side of the network's input in pixels")
-    classify.add_argument("--learning-rate", type=float, help="highest rate of the schedule")
-    classify.add_argument("--precision", choices=("float32", "bfloat16"))
-    return parser
+
+
+def _add_detect(detect: argparse.ArgumentParser) -> None:
+    detect.set_defaults(start=_start_detection)
+    detect.add_argument("--data", type=Path, required=True, help="folder of a VOC data set, or of COCO files")
+    _add_common(detect, sorted(detection_recipe.RECIPES))
+    detect.add_argument("--backbone", choices=_ARCHITECTURES)
+    detect.add_argument(
+        "--start-from", type=Path, metavar="FILE", help="checkpoint of a classifier or detector with the first weights"
+    )
+    detect.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="of the input; multiples of 32")
+    detect.add_argument("--fit", choices=FIT_MODES, help="how a picture gets to that size")
+    detect.add_argument("--train-part", metavar="PART", help="VOC image set, or COCO file relative to --data")
+    detect.add_argument("--test-part", metavar="PART", help="the same")
+
+
+def _add_common(task: argparse.ArgumentParser, recipes: list[str]) -> None:
+    task.add_argument("--output", type=Path, required=True, help="folder for checkpoints, curves and result")
+    task.add_argument("--recipe", choices=recipes, default="default")
+    task.add_argument("--norm", choices=("ce", "bn"), default="ce", help="bn: the same network without CE blocks")
+    task.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation; not of the split")
+    task.add_argument("--resume", action="store_true", help="go on after the last finished epoch")
+    task.add_argument("--threads", type=int, help="torch threads (default: one a core)")
+    task.add_argument("--epochs", type=int)
+    task.add_argument("--batch-size", type=int, help="pictures a step")
+    task.add_argument("--learning-rate", type=float, help="highest rate of the schedule")
+    task.add_argument("--precision", choices=("float32", "bfloat16"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Compares an exported model with PyTorch, in an ONNX Runtime that knows no kernel for the CE operator."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import onnxruntime
 from torch import nn
 
 from cenet.export.errors import CheckError
-from cenet.export.golden import pytorch_output, random_input
-from cenet.export.graph import INPUT, OUTPUT
+from cenet.export.golden import pytorch_outputs, random_input
+from cenet.export.graph import INPUT
 
 TOLERANCE = 1e-4
 
@@ -30,21 +31,20 @@ class Difference:
 
 
 def check_model(
-    model: Path, module: nn.Module, golden_input: np.ndarray, golden_output: np.ndarray
+    model: Path, module: nn.Module, golden_input: np.ndarray, golden_outputs: Mapping[str, np.ndarray]
 ) -> list[Difference]:
-    """Runs `model` on the golden input, and on a random batch of another size.
+    """Runs `model` on the golden input, and on a random batch of another size; gives the worst difference of each.
 
     Raises:
         CheckError: if a relative difference is above `TOLERANCE`, or not a number, or the model doesn't run.
     """
     other_input = random_input(golden_input.shape[2:], golden_input.shape[0] + 1, seed=1)
+    other_outputs = pytorch_outputs(module, other_input, list(golden_outputs))
     try:
         session = onnxruntime.InferenceSession(model, _quiet_options(), providers=["CPUExecutionProvider"])
         differences = [
-            compare("golden input", session.run([OUTPUT], {INPUT: golden_input})[0], golden_output),
-            compare(
-                "random input", session.run([OUTPUT], {INPUT: other_input})[0], pytorch_output(module, other_input)
-            ),
+            _worst_difference(session, "golden input", golden_input, golden_outputs),
+            _worst_difference(session, "random input", other_input, other_outputs),
         ]
     except Exception as error:
         raise CheckError(f"ONNX Runtime can't run the exported model: {error}") from error
@@ -54,8 +54,19 @@ def check_model(
     return differences
 
 
+def _worst_difference(
+    session: onnxruntime.InferenceSession, what: str, model_input: np.ndarray, expected: Mapping[str, np.ndarray]
+) -> Difference:
+    found = session.run(list(expected), {INPUT: model_input})
+    pairs = zip(expected, found, strict=True)
+    differences = [
+        compare(what if len(expected) == 1 else f"{what}, {name}", array, expected[name]) for name, array in pairs
+    ]
+    return max(differences, key=lambda difference: (np.isnan(difference.relative), difference.relative))
+
+
 def compare(what: str, found: np.ndarray, expected: np.ndarray) -> Difference:
-    """The difference of two outputs, [N, labels]; infinite where their shapes differ."""
+    """The difference of two outputs, [N, ...]; infinite where their shapes differ."""
     batch = expected.shape[0]
     if found.shape != expected.shape:
         return Difference(f"{what} (shape {list(found.shape)}, not {list(expected.shape)})", batch, np.inf, np.inf)

@@ -3,16 +3,19 @@
 import argparse
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from cenet.checkpoint import Checkpoint, load_state, read_checkpoint
+from cenet.detection.network import build_detector
 from cenet.export.check import TOLERANCE
 from cenet.export.errors import ExportError
 from cenet.export.graph import FIRST_OPSET, LAST_OPSET
-from cenet.export.model_directory import ACTIVATIONS, GoldenSource, export_model
+from cenet.export.heads import ACTIVATIONS, ClassifierHead, FcosHead, Head
+from cenet.export.model_directory import GoldenSource, export_model
 from cenet.export.preprocess import Preprocess
 from cenet.networks import build_network, network_names
 
@@ -49,7 +52,7 @@ def _export(options: argparse.Namespace) -> None:
         labels=_labels(options, checkpoint),
         preprocess=_preprocess(options, checkpoint),
         golden=golden,
-        activation=options.activation,
+        head=_head(options, checkpoint),
         description=options.description,
         license=options.license,
         opset=options.opset,
@@ -61,16 +64,27 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _network(options: argparse.Namespace, checkpoint: Checkpoint) -> nn.Module:
+    if checkpoint.task == "detect" and options.arch:
+        raise ExportError("a detector's checkpoint knows its network: leave --arch out")
     arch = options.arch or checkpoint.arch
     if arch is None:
         raise ExportError(f"{options.checkpoint} doesn't say which network it is of: name it with --arch")
     known = checkpoint.arch_options if arch == checkpoint.arch else {}
     try:
-        network = build_network(arch, **(known | dict(options.arch_option)))
+        build = build_detector if checkpoint.task == "detect" else partial(build_network, arch)
+        network = build(**(known | dict(options.arch_option)))
     except TypeError as error:
         raise ExportError(f"{arch} can't be built with these --arch-option values: {error}") from error
     load_state(network, checkpoint.state)
     return network
+
+
+def _head(options: argparse.Namespace, checkpoint: Checkpoint) -> Head:
+    if checkpoint.task != "detect":
+        return ClassifierHead(options.activation or "softmax")
+    if options.activation:
+        raise ExportError("a detector's scores need no --activation")
+    return FcosHead()
 
 
 def _labels(options: argparse.Namespace, checkpoint: Checkpoint) -> list[str] | None:
@@ -84,6 +98,8 @@ def _labels(options: argparse.Namespace, checkpoint: Checkpoint) -> list[str] | 
 def _preprocess(options: argparse.Namespace, checkpoint: Checkpoint) -> Preprocess:
     """What the checkpoint declares (or torchvision's defaults for ImageNet), changed by what is given."""
     declared = Preprocess.from_checkpoint(checkpoint.preprocessing) if checkpoint.preprocessing else Preprocess()
+    if checkpoint.task == "detect" and (options.size or options.resize_to or options.stretch):
+        raise ExportError("a detector is exported for the size that it was trained with")
     size = (options.size, options.size) if options.size else declared.size
     resize_to = declared.resize_to if options.size is None else round(options.size * 256 / 224)
     if options.stretch or options.resize_to:
@@ -94,6 +110,7 @@ def _preprocess(options: argparse.Namespace, checkpoint: Checkpoint) -> Preproce
         options.filter or declared.filter,
         tuple(options.mean or declared.mean),
         tuple(options.std or declared.std),
+        declared.letterbox,
     )
 
 
@@ -154,14 +171,14 @@ def _add_preprocess_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_golden_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--golden-image", type=Path, metavar="FILE", help="picture to preprocess as the input")
-    group.add_argument("--golden", type=Path, metavar="FILE.npz", help="archive of `input` and `logits`")
+    group.add_argument("--golden", type=Path, metavar="FILE.npz", help="archive of `input` and the outputs")
 
 
 def _add_manifest_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--labels", type=Path, metavar="FILE", help="one a line, in the order of the outputs (default: class_0, ...)"
     )
-    group.add_argument("--activation", choices=ACTIVATIONS, default="softmax", help="from logits to scores")
+    group.add_argument("--activation", choices=ACTIVATIONS, help="from logits to scores (default: softmax)")
     group.add_argument("--description", metavar="TEXT", help="one sentence for people")
     group.add_argument("--license", metavar="SPDX", help="licence of the weights")
     group.add_argument("--opset", type=int, choices=range(FIRST_OPSET, LAST_OPSET + 1), default=FIRST_OPSET)

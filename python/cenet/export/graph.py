@@ -15,17 +15,19 @@ from cenet.export.errors import ExportError
 from cenet.export.operator import DOMAIN, NAME, VERSION, fold_blocks, function_body
 
 INPUT = "input"
-OUTPUT = "logits"
 FIRST_OPSET = 18
 LAST_OPSET = 23
 _SIZE_LIMIT_BYTES = 2**31 - 1
 
 
-def to_onnx(module: nn.Module, example: Tensor, opset: int = FIRST_OPSET) -> onnx.ModelProto:
-    """Exports `module`, which maps one tensor [N, ...] to one tensor [N, ...], with a batch size that stays open.
+def to_onnx(
+    module: nn.Module, example: Tensor, opset: int = FIRST_OPSET, outputs: Sequence[str] = ("logits",)
+) -> onnx.ModelProto:
+    """Exports `module`, which maps one tensor [N, ...] to one or more, with a batch size that stays open.
 
-    `example` is an input; all its sizes but the first are fixed. The model carries the CE operator's body as a
-    model-local function, so that it runs where no kernel for the operator is registered. Weights are in the model.
+    `example` is an input; all its sizes but the first are fixed. `outputs` names what the module returns. The model
+    carries the CE operator's body as a model-local function, so that it runs where no kernel for the operator is
+    registered. Weights are in the model.
 
     Raises:
         UntrainedBlockError: names every CE block without running statistics.
@@ -33,7 +35,7 @@ def to_onnx(module: nn.Module, example: Tensor, opset: int = FIRST_OPSET) -> onn
     """
     if not FIRST_OPSET <= opset <= LAST_OPSET:
         raise ExportError(f"opset {opset} is not supported; {FIRST_OPSET} to {LAST_OPSET} are")
-    model = _trace(fold_blocks(module), example, opset)
+    model = _trace(fold_blocks(module), example, opset, outputs)
     _strip_metadata(model)
     _name_nodes(model.graph)
     _add_operator(model, opset)
@@ -49,7 +51,7 @@ def block_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     return [node for node in model.graph.node if node.domain == DOMAIN and node.op_type == NAME]
 
 
-def _trace(folded: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
+def _trace(folded: nn.Module, example: Tensor, opset: int, outputs: Sequence[str]) -> onnx.ModelProto:
     # Two samples: a batch size of 1 would be taken for a constant.
     example = example[:1].expand(2, *example.shape[1:]).contiguous()
     try:
@@ -61,19 +63,19 @@ def _trace(folded: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
                 verbose=False,
                 opset_version=opset,
                 input_names=[INPUT],
-                output_names=[OUTPUT],
+                output_names=list(outputs),
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
             )
     except Exception as error:
         raise ExportError(f"PyTorch can't export this module: {error}") from error
-    _check_interface(program.model_proto.graph)
+    _check_interface(program.model_proto.graph, outputs)
     return program.model_proto
 
 
-def _check_interface(graph: onnx.GraphProto) -> None:
-    if len(graph.output) != 1:
-        raise ExportError(f"the module must return one tensor, it returns {len(graph.output)}")
-    for value in (graph.input[0], graph.output[0]):
+def _check_interface(graph: onnx.GraphProto, outputs: Sequence[str]) -> None:
+    if len(graph.output) != len(outputs):
+        raise ExportError(f"the module must return {len(outputs)} tensors, it returns {len(graph.output)}")
+    for value in (graph.input[0], *graph.output):
         if not value.type.tensor_type.shape.dim[0].dim_param:
             raise ExportError(f"the module works for a fixed batch size only: its {value.name} can't have another")
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from torch import nn
 from cenet.checkpoint import check_trained
 from cenet.export.check import TOLERANCE, Difference, check_model
 from cenet.export.errors import ExportError
-from cenet.export.golden import pytorch_output, random_input, read_pair, write_pair
-from cenet.export.graph import FIRST_OPSET, INPUT, OUTPUT, block_nodes, to_onnx
+from cenet.export.golden import pytorch_outputs, random_input, read_pair, write_pair
+from cenet.export.graph import FIRST_OPSET, INPUT, block_nodes, to_onnx
+from cenet.export.heads import ClassifierHead, Head
 from cenet.export.preprocess import Preprocess
 
 SCHEMA_VERSION = 1
-ACTIVATIONS = ("softmax", "sigmoid", "none")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class GoldenSource:
     image: Path | None = None
     """A picture, which goes into the model directory too."""
     pair: Path | None = None
-    """A NumPy archive of `input` [N, 3, height, width] and `logits` [N, labels]."""
+    """A NumPy archive of `input` [N, 3, height, width] and the outputs by their names."""
 
     def __post_init__(self) -> None:
         if self.image and self.pair:
@@ -57,17 +57,18 @@ def export_model(
     labels: Sequence[str] | None = None,
     preprocess: Preprocess | None = None,
     golden: GoldenSource | None = None,
-    activation: str = "softmax",
+    head: Head | None = None,
     description: str | None = None,
     license: str | None = None,
     opset: int = FIRST_OPSET,
     force: bool = False,
 ) -> ExportReport:
-    """Exports a classifier, [N, 3, height, width] to [N, labels], to the model directory `output`.
+    """Exports a network on [N, 3, height, width] to the model directory `output`.
 
     Every CE block becomes one node; a module without any is exported as well. The directory appears whole, after the
-    exported model was found to agree with PyTorch, or not at all. `module` is left as it is. Without `labels` the
-    outputs are called class_0, class_1 and so on. `force` replaces a directory that exists.
+    exported model was found to agree with PyTorch, or not at all. `module` is left as it is. Without `head` it is a
+    classifier with softmax. Without `labels` they are called class_0, class_1 and so on. `force` replaces
+    a directory that exists.
 
     Raises:
         UntrainedBlockError: names every CE block without running statistics.
@@ -75,45 +76,46 @@ def export_model(
         ExportError: for anything else that can't be exported.
     """
     output, preprocess, golden = Path(output), preprocess or Preprocess(), golden or GoldenSource()
+    head = head or ClassifierHead()
     if output.exists() and not force:
         raise ExportError(f"{output} exists already; it is replaced only when forced")
-    if activation not in ACTIVATIONS:
-        raise ExportError(f"unknown activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
     with _appearing_whole(output) as directory:
         check_trained(module)
-        golden_input, golden_output = _golden_pair(module, preprocess, golden)
-        labels = _checked_labels(labels, golden_output.shape[1])
-        model = to_onnx(module, torch.from_numpy(golden_input), opset)
+        golden_input, golden_outputs = _golden_pair(module, preprocess, golden, head)
+        labels = _checked_labels(labels, head.count_labels(golden_outputs))
+        model = to_onnx(module, torch.from_numpy(golden_input), opset, head.outputs)
         onnx.save(model, directory / "model.onnx")
-        differences = check_model(directory / "model.onnx", module, golden_input, golden_output)
+        differences = check_model(directory / "model.onnx", module, golden_input, golden_outputs)
         (directory / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
-        golden_files = _write_golden(directory, golden, golden_input, golden_output)
+        golden_files = _write_golden(directory, golden, golden_input, golden_outputs)
         manifest = {
             "schema_version": SCHEMA_VERSION,
-            "task": "classify",
+            "task": head.task,
             "model": "model.onnx",
             "labels": "labels.txt",
             **({"description": description} if description else {}),
             **({"license": license} if license else {}),
             "preprocess": preprocess.to_manifest(INPUT),
-            "head": {"kind": "scores", "output": OUTPUT, "activation": activation},
+            **head.to_manifest(),
             "golden": {**golden_files, "tolerance": TOLERANCE},
         }
         (directory / "model.toml").write_text(tomli_w.dumps(manifest), encoding="utf-8")
     return ExportReport(output, len(block_nodes(model)), model.ByteSize(), differences)
 
 
-def _golden_pair(module: nn.Module, preprocess: Preprocess, golden: GoldenSource) -> tuple[np.ndarray, np.ndarray]:
+def _golden_pair(
+    module: nn.Module, preprocess: Preprocess, golden: GoldenSource, head: Head
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     if golden.pair:
-        return read_pair(golden.pair, preprocess.size)
+        return read_pair(golden.pair, preprocess.size, head.outputs)
     golden_input = preprocess.load(golden.image) if golden.image else random_input(preprocess.size)
-    return golden_input, pytorch_output(module, golden_input)
+    return golden_input, pytorch_outputs(module, golden_input, head.outputs)
 
 
 def _write_golden(
-    directory: Path, golden: GoldenSource, golden_input: np.ndarray, golden_output: np.ndarray
+    directory: Path, golden: GoldenSource, golden_input: np.ndarray, golden_outputs: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
-    write_pair(directory / "golden.npz", golden_input, golden_output)
+    write_pair(directory / "golden.npz", golden_input, golden_outputs)
     if not golden.image:
         return {"tensors": "golden.npz"}
     name = f"golden{golden.image.suffix.lower()}"

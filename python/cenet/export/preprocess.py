@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cenet.export.errors import ExportError
+from cenet.placement import FILL, fit
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -27,7 +28,8 @@ class Preprocess:
     Args:
         size: height and width of the input, in pixels.
         resize_to: length of the picture's shorter side before the centre is cut out, in pixels; None stretches the
-            picture straight to `size`.
+            picture straight to `size`, or letterboxes it.
+        letterbox: with `resize_to` None, keep the aspect ratio and fill the rest.
         filter: "nearest", "bilinear", "bicubic" or "lanczos".
         mean, std: for red, green and blue, of pixels in 0 to 1.
 
@@ -40,12 +42,15 @@ class Preprocess:
     filter: str = "bilinear"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    letterbox: bool = False
 
     def __post_init__(self) -> None:
         if len(self.size) != 2 or min(self.size) < 1:
             raise ExportError(f"size must be a height and a width of at least 1 pixel, got {self.size}")
         if self.resize_to is not None and self.resize_to < max(self.size):
             raise ExportError(f"a shorter side of {self.resize_to} pixels has no centre of {self.size} to cut out")
+        if self.resize_to is not None and self.letterbox:
+            raise ExportError("a letterboxed picture has no shorter side to resize to: resize_to must be None")
         if self.filter not in _FILTERS:
             raise ExportError(f"unknown filter {self.filter!r}; known: {', '.join(_FILTERS)}")
         if len(self.mean) != 3 or len(self.std) != 3 or not all(np.isfinite(self.mean)):
@@ -55,17 +60,24 @@ class Preprocess:
 
     @classmethod
     def from_checkpoint(cls, declared: Mapping[str, Any]) -> "Preprocess":
-        """From what a training checkpoint declares: `resize`, `crop`, `mean`, `std`."""
+        """From what a training checkpoint declares: `resize` and `crop`, or `size` and `fit`; `mean`, `std`."""
+        if "fit" in declared:
+            return cls(
+                tuple(declared["size"]),
+                None,
+                mean=tuple(declared["mean"]),
+                std=tuple(declared["std"]),
+                letterbox=declared["fit"] == "letterbox",
+            )
         crop = int(declared["crop"])
         return cls((crop, crop), int(declared["resize"]), mean=tuple(declared["mean"]), std=tuple(declared["std"]))
 
     def to_manifest(self, input_name: str) -> dict[str, Any]:
         """The `[preprocess]` table of `model.toml`."""
-        resize = {"mode": "stretch"} if self.resize_to is None else {"mode": "shorter_side", "to": self.resize_to}
         return {
             "input": input_name,
             "size": list(self.size),
-            "resize": resize,
+            "resize": self._resize_rule(),
             "filter": self.filter,
             "color": "rgb",
             "layout": "nchw",
@@ -75,6 +87,11 @@ class Preprocess:
             "exif": "apply",
             "alpha": "drop",
         }
+
+    def _resize_rule(self) -> dict[str, Any]:
+        if self.resize_to is not None:
+            return {"mode": "shorter_side", "to": self.resize_to}
+        return {"mode": "letterbox", "align": "center", "fill": list(FILL)} if self.letterbox else {"mode": "stretch"}
 
     def load(self, file: str | PathLike[str]) -> np.ndarray:
         """The picture in `file` as an input, float32 [1, 3, height, width].
@@ -94,7 +111,7 @@ class Preprocess:
     def _resize(self, image: Image.Image) -> Image.Image:
         height, width = self.size
         if self.resize_to is None:
-            return image.resize((width, height), _FILTERS[self.filter])
+            return fit(image, self.size, "letterbox" if self.letterbox else "stretch", _FILTERS[self.filter])
         shorter = min(image.size)
         # torchvision's rounding: the longer side is cut off, the crop's corner goes to the nearest even number.
         scaled = tuple(int(self.resize_to * side / shorter) for side in image.size)

@@ -16,6 +16,8 @@ Position = Literal["projection", "expansion"]
 
 # Expansion factor, output channels, repeats, stride of the first (table 2 of Sandler et al., 2018).
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+# Layers of `features` that are the last ones at strides 8, 16 and 32.
+_PYRAMID = (6, 13, 17)
 
 
 def _round_channels(channels: float, divisor: int = 8) -> int:
@@ -40,6 +42,7 @@ class InvertedResidual(nn.Module):
     ) -> None:
         super().__init__()
         hidden = inputs * expansion
+        self.outputs = outputs
         self.adds_input = stride == 1 and inputs == outputs
         self.expands = expansion != 1
         self.position = position if position == "projection" or self.expands else None
@@ -90,6 +93,25 @@ class MobileNetV2(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
         nn.init.normal_(self.classifier[1].weight, 0, 0.01)
         nn.init.zeros_(self.classifier[1].bias)
+
+    @property
+    def pyramid_channels(self) -> tuple[int, int, int]:
+        """Channels of what `pyramid` gives."""
+        return tuple(self.features[index].outputs for index in _PYRAMID)
+
+    def drop_classifier(self) -> None:
+        """Leaves only what `pyramid` needs."""
+        del self.classifier
+        self.features = self.features[: _PYRAMID[-1] + 1]
+
+    def pyramid(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[N, 3, H, W] to the last outputs at strides 8, 16 and 32, before the classifier's 1x1 convolution."""
+        outputs = []
+        for index, layer in enumerate(self.features[: _PYRAMID[-1] + 1]):
+            x = layer(x)
+            if index in _PYRAMID:
+                outputs.append(x)
+        return tuple(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.avgpool(self.features(x)).flatten(1))

@@ -154,13 +154,27 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, x: Tensor) -> Tensor:
+    @property
+    def pyramid_channels(self) -> tuple[int, int, int]:
+        """Channels of what `pyramid` gives."""
+        expansion = _BLOCKS[self.shape.block].expansion
+        return tuple((self.shape.width << stage) * expansion for stage in (1, 2, 3))
+
+    def drop_classifier(self) -> None:
+        """Leaves only what `pyramid` needs."""
+        del self.fc
+
+    def pyramid(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[N, 3, H, W] to the outputs of stages 2 to 4, at strides 8, 16 and 32."""
         x = self.bn1(self.conv1(x))
         if self.ce1 is not None:
             x = self.ce1(x)
-        x = self.maxpool(self.relu(x))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.fc(torch.flatten(self.avgpool(x), 1))
+        stage2 = self.layer2(self.layer1(self.maxpool(self.relu(x))))
+        stage3 = self.layer3(stage2)
+        return stage2, stage3, self.layer4(stage3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(torch.flatten(self.avgpool(self.pyramid(x)[-1]), 1))
 
 
 def ce_resnet(block: BlockName, layers: Sequence[int], *, norm: NormName = "ce", **shape) -> ResNet:

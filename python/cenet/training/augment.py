@@ -27,7 +27,7 @@ def augment(pictures: Sequence[Tensor], size: int, strengths: Augmentation) -> T
     crops = torch.stack([_random_crop(picture, size, strengths) for picture in pictures])
     flipped = torch.rand(len(pictures)) < 0.5
     crops[flipped] = crops[flipped].flip(-1)
-    return _jitter_colours(crops.to(torch.float32, memory_format=torch.channels_last), strengths.jitter)
+    return jitter_colours(crops.to(torch.float32, memory_format=torch.channels_last), strengths.jitter)
 
 
 def _random_crop(picture: Tensor, size: int, strengths: Augmentation) -> Tensor:
@@ -37,7 +37,7 @@ def _random_crop(picture: Tensor, size: int, strengths: Augmentation) -> Tensor:
     return transforms.resized_crop(picture, top, left, height, width, [size, size], antialias=True)
 
 
-def _jitter_colours(pixels: Tensor, strength: float) -> Tensor:
+def jitter_colours(pixels: Tensor, strength: float) -> Tensor:
     """Scales brightness, contrast about the mean grey and saturation about each pixel's grey; one factor a picture.
 
     One after another, saturation, contrast and brightness are a weighted sum of pixel, pixel's grey and mean grey.

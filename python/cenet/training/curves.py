@@ -1,48 +1,50 @@
 """The learning curves of a run: a CSV file with a line an epoch, and a plot of it."""
 
 import csv
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
+from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
-class EpochRecord:
-    """Losses are mean cross-entropies (the training one with smoothing and mix-up); seconds add up over the run."""
+class Axis:
+    """One side of the plot; `lines` maps a line's name to the field of the records that it shows."""
 
-    epoch: int
-    learning_rate: float
-    train_loss: float
-    validation_loss: float
-    validation_top1: float
-    validation_balanced: float
-    wall_s: float
-    cpu_s: float
+    label: str
+    lines: Mapping[str, str]
+    percent: bool = False
 
 
-def write_csv(records: Sequence[EpochRecord], file: Path) -> None:
+def write_csv(records: Sequence[Any], file: Path) -> None:
+    """`records` are dataclasses of one type, at least one."""
+    rows = [{key: round(value, 6) for key, value in asdict(record).items()} for record in records]
     with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, [column.name for column in fields(EpochRecord)])
+        writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
-        writer.writerows({k: round(v, 6) for k, v in asdict(record).items()} for record in records)
+        writer.writerows(rows)
 
 
-def plot(records: Sequence[EpochRecord], title: str, file: Path) -> None:
-    """Losses on the left axis, accuracies on the right one."""
-    epochs = [record.epoch for record in records]
-    figure, losses = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
-    losses.plot(epochs, [r.train_loss for r in records], "C0-", label="training loss")
-    losses.plot(epochs, [r.validation_loss for r in records], "C0--", label="validation loss")
-    losses.set(xlabel="epoch", ylabel="cross-entropy", title=title)
-    accuracies = losses.twinx()
-    accuracies.plot(epochs, [100 * r.validation_top1 for r in records], "C1-", label="validation top-1")
-    accuracies.plot(epochs, [100 * r.validation_balanced for r in records], "C1--", label="validation, class-balanced")
-    accuracies.set(ylabel="accuracy (%)", ylim=(0, 100))
+def plot(records: Sequence[Any], title: str, left: Axis, right: Axis, file: Path) -> None:
+    """Lines over the records' `epoch`."""
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    axes.set(xlabel="epoch", title=title)
+    _draw(axes, records, left, "C0")
+    _draw(axes.twinx(), records, right, "C1")
     figure.legend(loc="outside lower center", ncols=2)
     figure.savefig(file, dpi=120)
     pyplot.close(figure)
+
+
+def _draw(axes: Axes, records: Sequence[Any], axis: Axis, color: str) -> None:
+    epochs = [record.epoch for record in records]
+    factor = 100 if axis.percent else 1
+    for (name, key), style in zip(axis.lines.items(), ("-", "--", ":"), strict=False):
+        axes.plot(epochs, [factor * getattr(record, key) for record in records], f"{color}{style}", label=name)
+    axes.set(ylabel=axis.label, **({"ylim": (0, 100)} if axis.percent else {}))

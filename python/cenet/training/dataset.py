@@ -1,9 +1,10 @@
 """A folder of pictures per class, and its fixed split into training, validation and test pictures."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
@@ -59,7 +60,23 @@ def split_folder(
     return split
 
 
-def write_split(split: Split, root: Path, file: Path) -> None:
+class HasPath(Protocol):
+    @property
+    def path(self) -> Path: ...
+
+
+class AnySplit(Protocol):
+    """Three lists of pictures."""
+
+    @property
+    def train(self) -> Sequence[HasPath]: ...
+    @property
+    def validation(self) -> Sequence[HasPath]: ...
+    @property
+    def test(self) -> Sequence[HasPath]: ...
+
+
+def write_split(split: AnySplit, root: Path, file: Path) -> None:
     """Writes one line a picture, `part<TAB>path`, the path relative to `root`."""
     parts = (("train", split.train), ("validation", split.validation), ("test", split.test))
     lines = [f"{part}\t{picture.path.relative_to(root)}\n" for part, pictures in parts for picture in pictures]

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
 from cenet.training.augment import augment, mix_up
 from cenet.training.images import normalise
 from cenet.training.recipe import Recipe
-
-_PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+from cenet.training.run import Learner, autocast, batch_indices
 
 
 @dataclass(frozen=True)
@@ -26,22 +23,8 @@ class Scores:
     balanced: float
 
 
-def autocast(precision: str) -> torch.autocast:
-    """The forward pass's arithmetic; CE blocks keep their statistics in float32 whatever it is."""
-    if precision not in _PRECISIONS:
-        raise ValueError(f"unknown precision {precision!r}; known: {', '.join(_PRECISIONS)}")
-    dtype = _PRECISIONS[precision]
-    return torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None)
-
-
 def train_epoch(
-    network: nn.Module,
-    pictures: Sequence[Tensor],
-    labels: Tensor,
-    optimiser: Optimizer,
-    scheduler: LRScheduler,
-    recipe: Recipe,
-    description: str,
+    learner: Learner, pictures: Sequence[Tensor], labels: Tensor, recipe: Recipe, description: str
 ) -> float:
     """Goes once through the pictures in random order; gives the mean loss.
 
@@ -50,7 +33,7 @@ def train_epoch(
     Raises:
         FloatingPointError: if the loss is not finite.
     """
-    network.train()
+    learner.network.train()
     batches = batch_indices(len(pictures), recipe.batch_size)
     total = 0.0
     for indices in tqdm(batches, desc=description, leave=False, mininterval=10):
@@ -58,23 +41,13 @@ def train_epoch(
         targets = F.one_hot(labels[indices], int(labels.max()) + 1).float()
         inputs, targets = mix_up(normalise(crops), targets, recipe.augmentation.mixup_alpha)
         with autocast(recipe.precision):
-            logits = network(inputs)
+            logits = learner.network(inputs)
         loss = F.cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        scheduler.step()
+        learner.step(loss)
         total += loss.item()
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss became {loss.item()} in {description}")
     return total / len(batches)
-
-
-def batch_indices(count: int, batch_size: int) -> list[list[int]]:
-    """A random order, cut into full batches (one smaller batch if there are fewer pictures than that)."""
-    order = torch.randperm(count).tolist()
-    size = min(batch_size, count)
-    return [order[start : start + size] for start in range(0, count - size + 1, size)]
 
 
 @torch.inference_mode()
