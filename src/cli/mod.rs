@@ -5,6 +5,7 @@ mod predict;
 mod serve;
 
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -46,7 +47,15 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         Command::Inspect(options) => inspect::run(&options),
     };
     outcome.unwrap_or_else(|failure| {
+        if reader_left(&failure) {
+            return ExitCode::SUCCESS;
+        }
         eprintln!("error: {failure}");
         ExitCode::FAILURE
     })
+}
+
+/// Whoever read the output, such as `head`, has seen enough.
+fn reader_left(failure: &Failure) -> bool {
+    failure.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
