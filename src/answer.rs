@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::infer::{Finding, ImageResult, Timings};
 use crate::model::Model;
+use crate::request::{Finding, ImageResult, Timings};
 use crate::vision::detect::Detection;
 use crate::vision::postprocess::Prediction;
 

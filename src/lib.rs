@@ -23,6 +23,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod model;
 pub mod reading;
+pub mod request;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;

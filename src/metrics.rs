@@ -5,39 +5,11 @@ use std::time::Duration;
 use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
 use crate::error::Result;
-use crate::infer::ImageResult;
+use crate::request::ImageResult;
 
 /// Upper bounds of the duration histograms, in seconds: half a millisecond to ten seconds.
 const DURATION_BUCKETS_SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-
-/// A part of a picture's way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// File to pixels.
-    Decode,
-    /// Pixels to tensor.
-    Preprocess,
-    /// Waiting for the network.
-    Queue,
-    /// The network.
-    Inference,
-    /// Outputs to labels.
-    Postprocess,
-}
-
-impl Stage {
-    /// The stage's name in metrics and answers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Decode => "decode",
-            Self::Preprocess => "preprocess",
-            Self::Queue => "queue",
-            Self::Inference => "inference",
-            Self::Postprocess => "postprocess",
-        }
-    }
-}
 
 /// Everything that is counted.
 #[derive(Debug)]

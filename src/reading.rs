@@ -4,9 +4,9 @@
 use ndarray::ArrayD;
 
 use crate::error::{ErrorKind, InferError, Result};
-use crate::infer::{DEFAULT_TOP_K, Finding, InferOptions};
 use crate::manifest::Head;
 use crate::model::{Model, ModelDirectory};
+use crate::request::{DEFAULT_TOP_K, Finding, InferOptions};
 use crate::vision::detect::{DetectOptions, Source, detect};
 use crate::vision::draw::PictureFormat;
 use crate::vision::postprocess::classify;

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use cenet_serve::config::LimitOptions;
-use cenet_serve::infer::{Engine, Finding, InferOptions, InferRequest};
+use cenet_serve::infer::Engine;
 use cenet_serve::manifest::Task;
 use cenet_serve::model::{LoadOptions, Model, Repository};
+use cenet_serve::request::{Finding, InferOptions, InferRequest};
 
 const ANSWERS: &str = include_str!("data/caltech101_answers.tsv");
 /// Two logits closer than this are a tie.

@@ -17,7 +17,7 @@ pub(super) struct InspectOptions {
     #[arg(long)]
     json: bool,
 
-    /// Folder that holds the models, each in <name>/<version>/
+    /// Folder that holds the models, each in NAME/VERSION/
     #[arg(long, env = "CENET_MODEL_REPOSITORY", value_name = "DIR", default_value = "models")]
     model_repository: PathBuf,
 }

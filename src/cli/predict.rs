@@ -13,9 +13,10 @@ use super::Failure;
 use crate::answer::{Answer, Found};
 use crate::config::LimitOptions;
 use crate::error::InferError;
-use crate::infer::{Engine, InferOptions, InferRequest};
+use crate::infer::Engine;
 use crate::manifest::Task;
 use crate::model::{LoadOptions, Model, Repository, locate};
+use crate::request::{InferOptions, InferRequest};
 use crate::vision::draw::PictureFormat;
 
 #[derive(Debug, clap::Args)]
@@ -55,7 +56,7 @@ pub(super) struct PredictOptions {
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 
-    /// Folder that holds the models, each in <name>/<version>/
+    /// Folder that holds the models, each in NAME/VERSION/
     #[arg(long, env = "CENET_MODEL_REPOSITORY", value_name = "DIR", default_value = "models")]
     model_repository: PathBuf,
 

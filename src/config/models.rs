@@ -8,7 +8,7 @@ use crate::model::LoadOptions;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Models")]
 pub struct ModelOptions {
-    /// Folder that holds the models, each in <name>/<version>/
+    /// Folder that holds the models, each in NAME/VERSION/
     #[arg(long, env = "CENET_MODEL_REPOSITORY", value_name = "DIR", default_value = "models")]
     pub model_repository: PathBuf,
 

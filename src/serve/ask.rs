@@ -7,13 +7,13 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::body::Pictures;
-use super::http::AppState;
 use super::layers::ServedModel;
+use super::state::AppState;
 use super::status::Problem;
 use crate::answer::Answer;
 use crate::error::{ErrorKind, InferError, Result};
-use crate::infer::{ImageResult, InferOptions, InferRequest, InferResponse};
 use crate::manifest::Task;
+use crate::request::{ImageResult, InferOptions, InferRequest, InferResponse};
 use crate::vision::draw::PictureFormat;
 
 /// What the URL of `/classify` says.

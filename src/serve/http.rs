@@ -12,20 +12,10 @@ use serde::Serialize;
 
 use super::ask::{classify, detect};
 use super::layers;
+use super::state::AppState;
 use crate::error::{ErrorKind, InferError, Result};
-use crate::infer::Engine;
 use crate::manifest::Task;
 use crate::model::Model;
-use crate::shutdown::Readiness;
-
-/// What every handler may use.
-#[derive(Debug, Clone)]
-pub struct AppState {
-    /// The core.
-    pub engine: Arc<Engine>,
-    /// Whether traffic is wanted.
-    pub readiness: Readiness,
-}
 
 /// The whole HTTP service. Bodies may have `max_body_bytes`.
 pub fn app(state: AppState, max_body_bytes: usize) -> Router {

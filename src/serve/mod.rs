@@ -5,7 +5,9 @@ mod body;
 mod http;
 mod layers;
 mod run;
+mod state;
 mod status;
 
-pub use http::{AppState, app};
+pub use http::app;
 pub use run::run;
+pub use state::AppState;

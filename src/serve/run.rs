@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::http::{AppState, app};
+use super::http::app;
+use super::state::AppState;
 use crate::config::ServeConfig;
 use crate::infer::Engine;
 use crate::shutdown::Readiness;
