@@ -16,6 +16,9 @@
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
+#[cfg(test)]
+extern crate self as ce_op; // what the unit tests share with the integration tests names the crate so
+
 mod error;
 mod instruction_set;
 pub mod nchw;

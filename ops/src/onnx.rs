@@ -7,6 +7,8 @@
 mod guard;
 mod threads;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
     ShapeInferenceContext,
@@ -33,6 +35,13 @@ const DEFAULT_EPSILON: f32 = 1e-5;
 /// When ONNX Runtime can't make a domain.
 pub fn operator_domain() -> Result<OperatorDomain> {
     OperatorDomain::new(DOMAIN)?.add(ChannelEquilibrium)
+}
+
+/// To be held while a session with the operator is made: ONNX Runtime (1.32 and before) looks for the domain in a table of
+/// the process and adds it in two steps, so that of two sessions made at once one can fail with "domain is already exist".
+pub fn session_creation() -> MutexGuard<'static, ()> {
+    static CREATION: Mutex<()> = Mutex::new(());
+    CREATION.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct ChannelEquilibrium;

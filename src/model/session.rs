@@ -38,7 +38,10 @@ impl OnnxSession {
         let refused =
             |error: ort::Error| LoadError::Session { path: path.to_path_buf(), message: error.message().to_owned() };
         let builder = Session::builder(environment).map_err(refused)?;
-        let session = configure(builder, options).and_then(|mut builder| builder.commit_from_file(path));
+        let session = configure(builder, options).and_then(|mut builder| {
+            let _alone = ce_op::onnx::session_creation();
+            builder.commit_from_file(path)
+        });
         let session = session.map_err(refused)?;
         let signature = Signature { inputs: describe(session.inputs()), outputs: describe(session.outputs()) };
         Ok(Self { session, signature })

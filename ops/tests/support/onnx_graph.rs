@@ -94,6 +94,7 @@ impl Builder {
             opset.integer(2, *version);
             model.bytes(8, &opset.0);
         }
+        let _alone = ce_op::onnx::session_creation();
         builder.clone().commit_from_memory(&model.0)
     }
 }

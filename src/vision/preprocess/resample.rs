@@ -15,19 +15,20 @@ use crate::vision::geometry::{Geometry, SourceBox, TargetBox};
 /// # Errors
 /// `Internal` when the geometry reaches beyond the picture or the canvas.
 pub(super) fn resample(picture: &RgbImage, geometry: &Geometry, filter: Filter, canvas: &mut RgbImage) -> Result<()> {
-    match overshooting_reach(filter) {
+    match reach(filter) {
         Some(reach) => rows_first(picture, geometry, filter, reach, canvas),
         None => onto(picture, geometry.source, geometry.target, filter, canvas),
     }
 }
 
-/// How far a kernel with negative weights reaches, in pixels; none for a kernel without.
+/// How far a kernel reaches, in pixels; none for a single pixel.
 ///
-/// Between two passes such a kernel's values are cut off at 0 and 255, so the passes' order shows. The library takes the columns
+/// Between two passes values are rounded and cut off at 0 and 255, so the passes' order shows. The library takes the columns
 /// first, Pillow the rows.
-fn overshooting_reach(filter: Filter) -> Option<f64> {
+fn reach(filter: Filter) -> Option<f64> {
     match filter {
-        Filter::Nearest | Filter::Bilinear => None,
+        Filter::Nearest => None,
+        Filter::Bilinear => Some(1.0),
         Filter::Bicubic => Some(2.0),
         Filter::Lanczos => Some(3.0),
     }
