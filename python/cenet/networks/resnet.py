@@ -8,6 +8,7 @@ The head averages over whatever area is left, which for 224x224 pixels equals th
 leaves other input sizes open.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -29,7 +30,7 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
 
 
-class _ResidualBlock(nn.Module):
+class _ResidualBlock(nn.Module, ABC):
     """What both kinds of residual block share: shortcut, CE before the add, and the ReLU after it."""
 
     expansion: int
@@ -43,8 +44,9 @@ class _ResidualBlock(nn.Module):
         if stride != 1 or inputs != outputs:
             self.downsample = nn.Sequential(_conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
 
+    @abstractmethod
     def residual(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """What is added to the shortcut, before CE."""
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.residual(x)
