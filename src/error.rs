@@ -49,8 +49,14 @@ pub enum ErrorKind {
     ModelNotFound,
     /// The model is of another task than the route.
     WrongTask,
+    /// The operator doesn't allow the call.
+    Forbidden,
+    /// A model that was to be loaded can't be served.
+    ModelRefused,
     /// The server takes no more work just now.
     Overloaded,
+    /// The request's time is up.
+    DeadlineExceeded,
     /// The server or the model isn't ready, or is shutting down.
     Unavailable,
     /// The model failed on this input.
@@ -75,7 +81,10 @@ impl ErrorKind {
             Self::ImageTooLarge => "image_too_large",
             Self::ModelNotFound => "model_not_found",
             Self::WrongTask => "wrong_task",
+            Self::Forbidden => "forbidden",
+            Self::ModelRefused => "model_refused",
             Self::Overloaded => "overloaded",
+            Self::DeadlineExceeded => "deadline_exceeded",
             Self::Unavailable => "unavailable",
             Self::InferenceFailed => "inference_failed",
             Self::Internal => "internal",

@@ -9,15 +9,17 @@ use futures_util::future::join_all;
 use image::RgbImage;
 use ndarray::Array3;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, MemoryBudget, MemoryShare};
 use crate::config::LimitOptions;
 use crate::cpu::CpuPool;
+use crate::deadline::Deadline;
 use crate::error::{ErrorKind, InferError, Result};
 use crate::metrics::Metrics;
 use crate::model::{Model, Repository};
 use crate::reading::Reading;
-use crate::request::{Finding, ImageResult, InferRequest, InferResponse, Timings};
-use crate::vision::decode::{DecodeLimits, decode};
+use crate::request::{Finding, ImageResult, InferRequest, InferResponse, Terms, Timings};
+use crate::shutdown::Shutdown;
+use crate::vision::decode::{DecodeLimits, decode, read_header};
 use crate::vision::detect::Source;
 use crate::vision::draw::{draw, encode};
 
@@ -25,10 +27,15 @@ use crate::vision::draw::{draw, encode};
 #[derive(Debug)]
 pub struct Engine {
     /// The models that are served.
-    pub models: Repository,
+    pub models: Arc<Repository>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How far the server is on its way to its end.
+    pub shutdown: Shutdown,
+    /// What bodies and decoded pictures may take.
+    pub memory: MemoryBudget,
     admission: Admission,
+    limits: LimitOptions,
     cpu: CpuPool,
     decode_limits: DecodeLimits,
 }
@@ -40,12 +47,40 @@ impl Engine {
     /// When the operating system gives no threads.
     pub fn new(models: Repository, limits: &LimitOptions) -> io::Result<Self> {
         Ok(Self {
-            models,
+            models: Arc::new(models),
             metrics: Arc::new(Metrics::new()),
-            admission: Admission::new(usize::from(limits.max_images_in_flight)),
+            shutdown: Shutdown::new(),
+            memory: MemoryBudget::new(u64::from(limits.memory_budget_mib) << 20),
+            admission: Admission::new("in all", usize::from(limits.max_images_in_flight)),
+            limits: limits.clone(),
             cpu: CpuPool::new(limits.decode_threads).map_err(io::Error::other)?,
             decode_limits: limits.decode_limits(),
         })
+    }
+
+    /// Whether traffic is wanted.
+    ///
+    /// # Errors
+    /// `Unavailable`, saying why: the server is on its way to its end, or a model of it is out of service, or there is none.
+    pub fn check_ready(&self) -> Result<()> {
+        let unavailable = |message: String| Err(InferError::new(ErrorKind::Unavailable, message));
+        if self.shutdown.has_begun() {
+            return unavailable("the server is shutting down".into());
+        }
+        let catalog = self.models.catalog();
+        if catalog.models().next().is_none() {
+            return unavailable("no model is served".into());
+        }
+        for model in catalog.models() {
+            let name = &model.directory.name;
+            model.health.check().or_else(|error| unavailable(format!("model {name}: {error}")))?;
+        }
+        Ok(())
+    }
+
+    /// The end of a request's time that begins now and whose sender allows it `wanted_ms`.
+    pub fn deadline(&self, wanted_ms: Option<u64>) -> Deadline {
+        Deadline::after(self.limits.request_timeout(wanted_ms), self.shutdown.clone())
     }
 
     /// Answers a request.
@@ -54,29 +89,47 @@ impl Engine {
     /// What is wrong with the request as a whole; what is wrong with one picture is that picture's result.
     pub async fn infer(&self, request: InferRequest) -> Result<InferResponse> {
         request.options.check()?;
-        let model = self.models.find(request.task, request.model.as_deref(), request.version.as_deref())?;
+        let (name, version) = (request.model.as_deref(), request.version.as_deref());
+        let model = &Arc::clone(self.models.catalog().find(request.task, name, version)?);
         if request.images.is_empty() {
             return Err(InferError::new(ErrorKind::InvalidRequest, "the request holds no image"));
         }
         let reading = Reading::new(model, &request.options)?;
-        let _permit = self.admission.admit(request.images.len())?;
-        let pictures = request.images.into_iter().map(|image| self.infer_image(model, image, &reading));
-        Ok(InferResponse { model: Arc::clone(model), results: join_all(pictures).await })
+        let (pictures, terms) = (request.images.len(), &request.terms);
+        let _in_all = self.admission.admit(pictures, terms.priority)?;
+        let _in_model = model.admission.admit(pictures, terms.priority)?;
+        let pictures = request.images.into_iter().map(|image| self.infer_image(model, image, &reading, terms));
+        let answers = async { Ok(join_all(pictures).await) };
+        Ok(InferResponse { model: Arc::clone(model), results: terms.deadline.bound(answers).await? })
     }
 
-    async fn infer_image(&self, model: &Arc<Model>, image: Bytes, reading: &Reading) -> Result<ImageResult> {
-        let result = self.run_stages(model, image, reading).await;
+    async fn infer_image(
+        &self,
+        model: &Arc<Model>,
+        image: Bytes,
+        reading: &Reading,
+        terms: &Terms,
+    ) -> Result<ImageResult> {
+        let result = self.run_stages(model, image, reading, terms).await;
         self.metrics.record_image(&model.directory.name, &result);
+        model.health.record(&result);
         result
     }
 
-    async fn run_stages(&self, model: &Arc<Model>, image: Bytes, reading: &Reading) -> Result<ImageResult> {
+    async fn run_stages(
+        &self,
+        model: &Arc<Model>,
+        image: Bytes,
+        reading: &Reading,
+        terms: &Terms,
+    ) -> Result<ImageResult> {
         let started = Instant::now();
         let mut timings = Timings::default();
         let (owner, limits, drawn) = (Arc::clone(model), self.decode_limits, reading.render.is_some());
-        let mut prepared = self.cpu.run(move || prepare(&image, &owner, &limits, drawn)).await?;
+        let memory = self.memory.clone();
+        let mut prepared = self.cpu.run(move || prepare(&image, &owner, &limits, &memory, drawn)).await?;
         (timings.decode, timings.preprocess) = (prepared.decode, prepared.preprocess);
-        let answer = model.batcher.infer(prepared.tensor.into_dyn()).await?;
+        let answer = model.batcher.infer(prepared.tensor.into_dyn(), terms.priority).await?;
         (timings.queue, timings.inference) = (answer.queue, answer.inference);
         let finishing = Instant::now();
         let outputs: Vec<_> = model.head_outputs.iter().map(|&position| &answer.outputs[position]).collect();
@@ -103,18 +156,21 @@ struct Prepared {
     picture: RgbImage,
     tensor: Array3<f32>,
     source: Source,
+    /// What the picture takes, as long as it is held.
+    _memory: Option<MemoryShare>,
     decode: Duration,
     preprocess: Duration,
 }
 
-fn prepare(image: &[u8], model: &Model, limits: &DecodeLimits, drawn: bool) -> Result<Prepared> {
+fn prepare(image: &[u8], model: &Model, limits: &DecodeLimits, memory: &MemoryBudget, drawn: bool) -> Result<Prepared> {
     let preprocess = &model.directory.manifest.preprocess;
     let started = Instant::now();
+    let share = memory.take(read_header(image, limits)?.decoded_bytes())?;
     let picture = decode(image, preprocess.into(), limits)?;
     let decoded = Instant::now();
     let (tensor, geometry) = model.directory.preprocessor.tensor(&picture)?;
     let source = Source { geometry, width: picture.width(), height: picture.height() };
     let preprocess = decoded.elapsed();
-    let picture = if drawn { picture } else { RgbImage::default() };
-    Ok(Prepared { picture, tensor, source, decode: decoded - started, preprocess })
+    let (picture, share) = if drawn { (picture, Some(share)) } else { (RgbImage::default(), None) };
+    Ok(Prepared { picture, tensor, source, _memory: share, decode: decoded - started, preprocess })
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::admission::{MemoryShare, Priority};
+use crate::deadline::Deadline;
 use crate::error::{ErrorKind, InferError, Result};
 use crate::manifest::Task;
 use crate::model::Model;
@@ -16,7 +18,7 @@ use crate::vision::postprocess::Prediction;
 pub const DEFAULT_TOP_K: usize = 5;
 
 /// Pictures for one model.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct InferRequest {
     /// What is asked for.
     pub task: Task,
@@ -28,6 +30,26 @@ pub struct InferRequest {
     pub images: Vec<Bytes>,
     /// What the answer should hold.
     pub options: InferOptions,
+    /// How long it may take, how much it matters.
+    pub terms: Terms,
+}
+
+/// How a request wants to be treated.
+#[derive(Debug)]
+pub struct Terms {
+    /// When it is answered at the latest.
+    pub deadline: Deadline,
+    /// How much it matters.
+    pub priority: Priority,
+    /// The memory that its body takes; none where nobody counts.
+    pub body: Option<MemoryShare>,
+}
+
+impl Terms {
+    /// No haste and no limit: for a program that asks itself.
+    pub fn at_leisure() -> Self {
+        Self { deadline: Deadline::never(), priority: Priority::Normal, body: None }
+    }
 }
 
 /// What the answer should hold; what is absent is as the model or the server has it.

@@ -1,44 +1,62 @@
 //! The end of the server: a signal makes it unready, what is in flight is answered, then it stops.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
+use futures_util::Stream;
+use futures_util::stream::poll_fn;
 use tokio::signal::unix::{self, SignalKind};
+use tokio_util::sync::CancellationToken;
 
-/// Whether traffic is wanted. Clones share one state.
-#[derive(Debug, Clone)]
-pub struct Readiness(Arc<AtomicBool>);
+/// How far the server is on its way to its end. Clones share one state.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    begun: CancellationToken,
+    cut: CancellationToken,
+}
 
-impl Readiness {
-    /// Ready from the start: it is made when the models are loaded.
-    pub fn ready() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
+impl Shutdown {
+    /// Not begun.
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// Whether traffic is wanted.
-    pub fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// No more traffic is wanted from now on; what comes all the same is answered.
+    pub fn begin(&self) {
+        self.begun.cancel();
     }
 
-    /// No more traffic is wanted.
-    pub fn withdraw(&self) {
-        self.0.store(false, Ordering::Relaxed);
+    /// Whether the end has begun.
+    pub fn has_begun(&self) -> bool {
+        self.begun.is_cancelled()
+    }
+
+    /// Ends when the end begins.
+    pub async fn begun(&self) {
+        self.begun.cancelled().await;
+    }
+
+    /// What is in flight has had its time: it is told so, instead of an answer.
+    pub fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// Ends when what is in flight has had its time.
+    pub async fn cut_off(&self) {
+        self.cut.cancelled().await;
     }
 }
 
-/// A future that ends when the process is asked to stop: by SIGINT (Ctrl-C) or SIGTERM. The handlers are in place when
-/// this returns.
+/// Gives an item each time that the process is asked to stop: by SIGINT (Ctrl-C) or SIGTERM. The handlers are in place when this
+/// returns.
 ///
 /// # Errors
 /// When the operating system gives no signal handler.
-pub fn signal() -> io::Result<impl Future<Output = ()>> {
+pub fn signals() -> io::Result<impl Stream<Item = ()>> {
     let mut terminate = unix::signal(SignalKind::terminate())?;
     let mut interrupt = unix::signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
+    Ok(poll_fn(move |context| match terminate.poll_recv(context) {
+        Poll::Pending => interrupt.poll_recv(context),
+        ready => ready,
+    }))
 }

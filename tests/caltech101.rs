@@ -11,7 +11,7 @@ use cenet_serve::config::LimitOptions;
 use cenet_serve::infer::Engine;
 use cenet_serve::manifest::Task;
 use cenet_serve::model::{LoadOptions, Model, Repository};
-use cenet_serve::request::{Finding, InferOptions, InferRequest};
+use cenet_serve::request::{Finding, InferOptions, InferRequest, Terms};
 
 const ANSWERS: &str = include_str!("data/caltech101_answers.tsv");
 /// Two logits closer than this are a tie.
@@ -30,8 +30,7 @@ async fn the_best_label_is_pytorchs() {
     };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/ce_resnet_caltech101/1");
     let model = Model::load(&path, &LoadOptions::default()).expect("the shipped model is good");
-    let limits =
-        LimitOptions { max_body_bytes: 1 << 20, max_image_pixels: 1 << 20, max_images_in_flight: 1, decode_threads: 1 };
+    let limits = LimitOptions { decode_threads: 1, ..LimitOptions::default() };
     let engine = Engine::new(Repository::of(model), &limits).expect("threads");
     let (mut compared, mut wrong) = (0, Vec::new());
     for line in ANSWERS.lines() {
@@ -42,7 +41,14 @@ async fn the_best_label_is_pytorchs() {
         }
         let image = Bytes::from(std::fs::read(folder.join(picture)).expect("the picture is there"));
         let options = InferOptions { top_k: Some(1), ..InferOptions::default() };
-        let request = InferRequest { task: Task::Classify, model: None, version: None, images: vec![image], options };
+        let request = InferRequest {
+            task: Task::Classify,
+            model: None,
+            version: None,
+            images: vec![image],
+            options,
+            terms: Terms::at_leisure(),
+        };
         let mut response = engine.infer(request).await.expect("the request is good");
         let answer = response.results.remove(0).expect("the picture is good");
         let Finding::Labels(labels) = answer.finding else { panic!("a classifier gives labels") };

@@ -9,6 +9,7 @@ use cenet_serve::infer::Engine;
 use cenet_serve::model::Repository;
 use cenet_serve::serve;
 use clap::{Args, Command, FromArgMatches};
+use futures_util::Stream;
 use support::{MeanColor, Scripted, blue_png, limits, model};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,6 +18,11 @@ use tokio::sync::oneshot;
 fn config(arguments: &[&str]) -> ServeConfig {
     let matches = ServeConfig::augment_args(Command::new("serve")).get_matches_from(arguments);
     ServeConfig::from_arg_matches(&matches).expect("valid arguments")
+}
+
+/// One signal, when the test sends it.
+fn stop_signal(stopped: oneshot::Receiver<()>) -> impl Stream<Item = ()> {
+    futures_util::stream::once(async { stopped.await.expect("the test stops it") })
 }
 
 /// A server whose network tells when it begins and waits to be let go.
@@ -42,9 +48,7 @@ async fn hold_a_request(arguments: &[&str]) -> Held {
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = oneshot::channel::<()>();
     let config = config(arguments);
-    let server = tokio::spawn(async move {
-        serve::run(&config, engine, listener, async { stopped.await.expect("the test stops it") }).await
-    });
+    let server = tokio::spawn(async move { serve::run(&config, engine, listener, stop_signal(stopped)).await });
     let client = tokio::spawn(async move {
         let body = blue_png();
         let mut connection = TcpStream::connect(address).await.expect("it listens");

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cenet_serve::model::{LoadOptions, Model, ModelDirectory, NodeCount, Repository, inspect, profile};
+use cenet_serve::model::{
+    LoadOptions, Model, ModelDirectory, NodeCount, Repository, RepositoryOptions, inspect, profile,
+};
 
 fn tiny_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models/tiny_ce/1")
@@ -41,8 +43,9 @@ fn the_golden_pair_holds_from_the_picture_on() {
 #[test]
 fn a_repository_loads_every_model() {
     let root = tiny_model().join("../..");
-    let repository = Repository::load(&root, &LoadOptions::default()).expect("it holds a good model");
-    let names: Vec<_> = repository.iter().map(|model| model.directory.name.as_str()).collect();
+    let repository = Repository::open(RepositoryOptions { root, ..RepositoryOptions::default() }).expect("readable");
+    let catalog = repository.catalog();
+    let names: Vec<_> = catalog.models().map(|model| model.directory.name.as_str()).collect();
     assert_eq!(names, ["tiny_ce"]);
 }
 

@@ -1,45 +1,82 @@
-//! The thread that owns a network: takes what waits, skips who left, answers each. A panic fails the picture, not the thread.
+//! A thread that owns one instance of a network: takes the batches that are due and answers each picture. A panic fails the batch,
+//! not the thread; a batch that fails is run again picture by picture, so that only the culprit fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use ndarray::{ArrayD, Axis};
-use tokio::sync::mpsc;
+use ndarray::{ArrayD, Axis, concatenate};
 
-use super::{Answer, Batching, Job};
+use super::queue::Entry;
+use super::shared::Shared;
+use super::{Answer, BatchAxis, Job};
 use crate::backend::Backend;
 use crate::error::{ErrorKind, InferError, Result};
 
-/// Runs until every handle is gone and the queue is empty.
-pub(super) fn run(mut backend: Box<dyn Backend>, batching: Batching, mut queue: mpsc::Receiver<Job>) {
-    while let Some(job) = queue.blocking_recv() {
-        if job.reply.is_closed() {
-            continue;
-        }
+/// Runs until the queue is closed and empty.
+pub(super) fn run(mut backend: Box<dyn Backend>, axis: BatchAxis, shared: &Shared) {
+    while let Some(batch) = shared.next_batch() {
+        answer_all(backend.as_mut(), axis, batch);
+    }
+}
+
+fn answer_all(backend: &mut dyn Backend, axis: BatchAxis, mut jobs: Vec<Job>) {
+    if let [_, _, ..] = jobs.as_slice() {
+        let batch: Vec<_> = jobs.iter().map(|job| job.input.view().insert_axis(Axis(0))).collect();
         let started = Instant::now();
-        let outputs = infer_one(backend.as_mut(), batching, job.input);
+        let together = concatenate(Axis(0), &batch).map_err(|error| failed(error.to_string()));
+        match together.and_then(|input| infer(backend, axis, input)) {
+            Ok(outputs) => {
+                return jobs.into_iter().zip(outputs).for_each(|(job, outputs)| job.tell(Ok(outputs), started));
+            }
+            Err(error) => {
+                tracing::warn!(pictures = jobs.len(), %error, "a batch failed; its pictures are run one by one")
+            }
+        }
+    }
+    jobs.retain(Job::is_wanted);
+    for mut job in jobs {
+        let started = Instant::now();
+        let input = std::mem::take(&mut job.input).insert_axis(Axis(0));
+        let outputs = infer(backend, axis, input)
+            .and_then(|mut pictures| pictures.pop().ok_or_else(|| failed("the model gave no outputs".into())));
+        job.tell(outputs, started);
+    }
+}
+
+impl Job {
+    fn tell(self, outputs: Result<Vec<ArrayD<f32>>>, started: Instant) {
         let inference = started.elapsed();
-        let answer = outputs.map(|outputs| Answer { outputs, queue: started - job.enqueued, inference });
+        let queue = started.saturating_duration_since(self.enqueued);
+        let answer = outputs.map(|outputs| Answer { outputs, queue, inference });
         // whoever asked may have left meanwhile
-        let _ = job.reply.send(answer);
+        let _ = self.reply.send(answer);
     }
 }
 
-/// Adds the batch axis on the way in and, where there is one, takes it off on the way out.
-fn infer_one(backend: &mut dyn Backend, batching: Batching, input: ArrayD<f32>) -> Result<Vec<ArrayD<f32>>> {
-    let batch = input.insert_axis(Axis(0));
-    let outputs = catch_unwind(AssertUnwindSafe(|| backend.infer(batch)))
-        .unwrap_or_else(|_| Err(InferError::new(ErrorKind::InferenceFailed, "the model panicked on this picture")))?;
-    match batching {
-        Batching::BatchAxis => outputs.into_iter().map(first_of_batch).collect(),
-        Batching::OnePicture => Ok(outputs),
+/// The outputs of each picture of the batch `input`.
+fn infer(backend: &mut dyn Backend, axis: BatchAxis, input: ArrayD<f32>) -> Result<Vec<Vec<ArrayD<f32>>>> {
+    let pictures = input.len_of(Axis(0));
+    let outputs = catch_unwind(AssertUnwindSafe(|| backend.infer(input)))
+        .unwrap_or_else(|_| Err(failed("the model panicked on this picture".into())))?;
+    match axis {
+        BatchAxis::None => Ok(vec![outputs]),
+        BatchAxis::First => split(outputs, pictures),
     }
 }
 
-fn first_of_batch(output: ArrayD<f32>) -> Result<ArrayD<f32>> {
-    if output.ndim() == 0 || output.len_of(Axis(0)) != 1 {
-        let message = format!("an output of shape {:?} has no batch axis of size 1", output.shape());
-        return Err(InferError::new(ErrorKind::InferenceFailed, message));
+/// Takes the batch axis off.
+fn split(outputs: Vec<ArrayD<f32>>, pictures: usize) -> Result<Vec<Vec<ArrayD<f32>>>> {
+    if let Some(odd) = outputs.iter().find(|output| output.ndim() == 0 || output.len_of(Axis(0)) != pictures) {
+        let message = format!("an output of shape {:?} has no batch axis of size {pictures}", odd.shape());
+        return Err(failed(message));
     }
-    Ok(output.index_axis_move(Axis(0), 0))
+    if pictures == 1 {
+        return Ok(vec![outputs.into_iter().map(|output| output.index_axis_move(Axis(0), 0)).collect()]);
+    }
+    let of_picture = |picture| outputs.iter().map(|output| output.index_axis(Axis(0), picture).to_owned()).collect();
+    Ok((0..pictures).map(of_picture).collect())
+}
+
+fn failed(message: String) -> InferError {
+    InferError::new(ErrorKind::InferenceFailed, message)
 }

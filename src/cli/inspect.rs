@@ -45,6 +45,14 @@ fn print(output: &mut impl Write, inspection: &Inspection) -> Result<(), Failure
     print_tensors(output, "input", &inspection.signature.inputs)?;
     print_tensors(output, "output", &inspection.signature.outputs)?;
     writeln!(output, "labels       {}", inspection.labels)?;
+    writeln!(output, "instances    {}", inspection.instances)?;
+    let batching = &inspection.batching;
+    let delay_us = batching.max_delay.as_micros();
+    writeln!(
+        output,
+        "batches      of {} at most, {delay_us} us of waiting while a session is free",
+        batching.max_size
+    )?;
     print_ce_blocks(output, inspection)?;
     writeln!(output, "\nrun on this machine by")?;
     for count in &inspection.executed {

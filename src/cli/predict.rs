@@ -16,7 +16,7 @@ use crate::error::InferError;
 use crate::infer::Engine;
 use crate::manifest::Task;
 use crate::model::{LoadOptions, Model, Repository, locate};
-use crate::request::{InferOptions, InferRequest};
+use crate::request::{InferOptions, InferRequest, Terms};
 use crate::vision::draw::PictureFormat;
 
 #[derive(Debug, clap::Args)]
@@ -130,8 +130,14 @@ fn progress(pictures: usize) -> ProgressBar {
 
 async fn predict(engine: &Engine, task: Task, path: &Path, options: &PredictOptions) -> Result<Verdict, Verdict> {
     let bytes = std::fs::read(path).map_err(|error| Verdict::file("unreadable_file", &error))?;
-    let request =
-        InferRequest { task, model: None, version: None, images: vec![Bytes::from(bytes)], options: options.wanted() };
+    let request = InferRequest {
+        task,
+        model: None,
+        version: None,
+        images: vec![Bytes::from(bytes)],
+        options: options.wanted(),
+        terms: Terms::at_leisure(),
+    };
     let mut response = engine.infer(request).await?;
     let result = response.results.remove(0)?;
     if let (Some(file), Some(rendered)) = (&options.save, &result.rendered) {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub use file::parse_with_file;
 pub use limits::LimitOptions;
 pub use log::{LogFormat, LogOptions};
-pub use models::ModelOptions;
+pub use models::{ModelControl, ModelOptions};
 pub use server::ServerOptions;
 
 /// Everything that `cenet-serve serve` can be told.

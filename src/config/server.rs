@@ -10,7 +10,22 @@ pub struct ServerOptions {
     #[arg(long, env = "CENET_HTTP_ADDR", value_name = "ADDR", default_value = "127.0.0.1:8000")]
     pub http_addr: SocketAddr,
 
-    /// Seconds that requests in flight get to end after a signal to stop
+    /// Milliseconds that the server goes on serving, but isn't ready, after a signal to stop: time for load balancers to notice
+    #[arg(long, env = "CENET_SHUTDOWN_DELAY_MS", value_name = "MS", default_value_t = 0)]
+    pub shutdown_delay_ms: u64,
+
+    /// Seconds that requests in flight get to end after that; what can't is answered 503
     #[arg(long, env = "CENET_DRAIN_TIMEOUT_S", value_name = "SECONDS", default_value_t = 30)]
     pub drain_timeout_s: u64,
+
+    /// Milliseconds that a client may take over a request's head
+    #[arg(long, env = "CENET_HEADER_TIMEOUT_MS", value_name = "MS", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub header_timeout_ms: u64,
+
+    /// Milliseconds that a connection may be silent, but never less than a request may take; also how long an answer waits for
+    /// a client that doesn't read it
+    #[arg(long, env = "CENET_IDLE_TIMEOUT_MS", value_name = "MS", default_value_t = 75_000,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub idle_timeout_ms: u64,
 }

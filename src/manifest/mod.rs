@@ -42,7 +42,10 @@ pub struct Manifest {
     /// An input with its expected outputs, checked at load.
     #[serde(default)]
     pub golden: Option<Golden>,
-    /// How the session runs.
+    /// How pictures go to the network together.
+    #[serde(default)]
+    pub batching: Batching,
+    /// How the sessions run.
     #[serde(default)]
     pub runtime: Runtime,
 }
@@ -76,6 +79,7 @@ impl Manifest {
         }
         self.head.check()?;
         self.detection.check()?;
+        self.batching.check()?;
         self.preprocess.check()
     }
 }
@@ -147,12 +151,33 @@ impl Detection {
     }
 }
 
-/// How the session runs.
+/// How pictures go to the network together; the server's defaults fill what is left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Batching {
+    /// Pictures in a batch at most.
+    pub max_size: Option<u16>,
+    /// Microseconds that a picture waits for others while the network is free.
+    pub queue_delay_us: Option<u32>,
+    /// Pictures of this model in flight at most; further ones are turned away.
+    pub queue_length: Option<u16>,
+}
+
+impl Batching {
+    fn check(&self) -> Result<(), String> {
+        let fits = self.max_size != Some(0) && self.queue_length != Some(0);
+        if fits { Ok(()) } else { Err("batching: max_size and queue_length must be at least 1".into()) }
+    }
+}
+
+/// How the sessions run; 0 lets the server choose.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Runtime {
-    /// Threads that one inference uses; 0 lets the server choose.
-    pub threads: usize,
+    /// Sessions that run side by side, each with its own threads.
+    pub instances: u16,
+    /// Threads that one inference uses.
+    pub threads: u16,
 }
 
 fn default_model_file() -> String {
@@ -191,7 +216,8 @@ mod tests {
         assert_eq!(manifest.model, "model.onnx");
         assert_eq!(manifest.preprocess.filter, Filter::Bilinear);
         assert_eq!(manifest.preprocess.rescale, 1.0 / 255.0);
-        assert_eq!(manifest.runtime, Runtime { threads: 0 });
+        assert_eq!(manifest.runtime, Runtime { instances: 0, threads: 0 });
+        assert_eq!(manifest.batching, Batching::default());
     }
 
     #[test]
@@ -210,6 +236,7 @@ mod tests {
             ("softmax", "softmin", "softmin"),
             ("task = \"classify\"", "task = \"detect\"", "for classify"),
             ("\"scores\"", "\"yolo\"", "yolo"),
+            ("[golden]", "[batching]\nmax_size = 0\n[golden]", "max_size"),
             ("[golden]", "[detection]\niou = 1.5\n[golden]", "detection"),
             ("kind = \"scores\"", "kind = \"scores\"\nbias = 1", "bias"),
         ];

@@ -1,10 +1,11 @@
 //! A model directory, `<name>/<version>`: read, and checked against the network it holds.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::{GoldenReport, LoadError, LoadResult, OnnxSession, SessionOptions, golden, name_and_version};
+use super::{GoldenPair, LoadError, LoadResult, OnnxSession, SessionOptions, folder::name_and_version};
 use crate::backend::{Signature, TensorInfo};
-use crate::batch::Batching;
+use crate::batch::{BatchAxis, BatchPolicy};
 use crate::manifest::{Head, Manifest};
 use crate::vision::preprocess::Preprocessor;
 
@@ -59,13 +60,11 @@ impl ModelDirectory {
         [batch, first, second, third]
     }
 
-    /// Opens a session as the manifest and, where that leaves it open, `default_threads` say.
+    /// Opens a session that uses `threads` for an inference.
     ///
     /// # Errors
     /// As [`OnnxSession::load`].
-    pub fn open_session(&self, default_threads: usize) -> LoadResult<OnnxSession> {
-        let declared = self.manifest.runtime.threads;
-        let threads = if declared == 0 { default_threads } else { declared };
+    pub fn open_session(&self, threads: usize) -> LoadResult<OnnxSession> {
         OnnxSession::load(&self.model_path(), &SessionOptions { threads, ..SessionOptions::default() })
     }
 
@@ -91,21 +90,34 @@ impl ModelDirectory {
     }
 
     /// Whether the network's outputs have a batch axis: boxes that a graph has decoded are of one picture at a time.
-    pub fn batching(&self) -> Batching {
+    pub fn batch_axis(&self) -> BatchAxis {
         match self.manifest.head {
-            Head::Boxes(_) => Batching::OnePicture,
-            Head::Scores(_) | Head::Fcos(_) | Head::Yolox(_) => Batching::BatchAxis,
+            Head::Boxes(_) => BatchAxis::None,
+            Head::Scores(_) | Head::Fcos(_) | Head::Yolox(_) => BatchAxis::First,
         }
     }
 
-    /// Reproduces the golden pair, where the manifest names one.
+    /// When a batch leaves, as the manifest and, where that leaves it open, `defaults` say; one picture at a time for a network that
+    /// is made for it.
+    pub fn batch_policy(&self, signature: &Signature, defaults: BatchPolicy) -> BatchPolicy {
+        if signature.inputs.first().and_then(|input| input.shape.first()) == Some(&1) {
+            return BatchPolicy::SINGLE;
+        }
+        let declared = &self.manifest.batching;
+        let delay = declared.queue_delay_us.map(|delay_us| Duration::from_micros(delay_us.into()));
+        BatchPolicy {
+            max_size: declared.max_size.map_or(defaults.max_size, usize::from),
+            max_delay: delay.unwrap_or(defaults.max_delay),
+        }
+    }
+
+    /// Reads the golden pair, where the manifest names one.
     ///
     /// # Errors
     /// [`LoadError::Golden`].
-    pub fn check_golden(&self, session: &mut OnnxSession) -> LoadResult<Option<GoldenReport>> {
-        let Some(golden) = &self.manifest.golden else { return Ok(None) };
-        let signature = session.signature().clone();
-        golden::check(self, golden, &signature, session).map(Some)
+    pub fn golden_pair(&self, signature: &Signature) -> LoadResult<Option<GoldenPair>> {
+        let golden = self.manifest.golden.as_ref();
+        golden.map(|golden| GoldenPair::read(self, golden, signature)).transpose()
     }
 }
 

@@ -23,34 +23,69 @@ pub struct GoldenReport {
     pub input_difference: Option<f32>,
 }
 
-/// Runs the golden pair of the model in `directory` and compares.
-///
-/// # Errors
-/// [`LoadError::Golden`] when a file or an array is missing, the backend fails, or a difference is above the tolerance.
-pub(super) fn check(
-    directory: &ModelDirectory,
-    golden: &Golden,
-    signature: &Signature,
-    backend: &mut dyn Backend,
-) -> LoadResult<GoldenReport> {
-    let mut archive = open(&directory.path.join(&golden.tensors))?;
-    let input = read(&mut archive, &directory.manifest.preprocess.input)?;
-    let input_difference = match &golden.image {
-        Some(image) => Some(compare_picture(&directory.path.join(image), directory, &input)?),
-        None => None,
-    };
-    let outputs = backend.infer(input).map_err(|error| LoadError::Golden(error.message))?;
-    let mut report = GoldenReport { max_abs_difference: 0.0, relative_difference: 0.0, input_difference };
-    for (info, output) in signature.outputs.iter().zip(&outputs) {
-        report.add(&info.name, &read(&mut archive, &info.name)?, output)?;
+/// An input with the outputs that the exporter saw for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GoldenPair {
+    input: ArrayD<f32>,
+    /// Each output of the network, in the graph's order, with its name.
+    outputs: Vec<(String, ArrayD<f32>)>,
+    tolerance: f32,
+    /// Largest absolute difference between the stored input and the golden picture's preprocessing, where there is one.
+    input_difference: Option<f32>,
+}
+
+impl GoldenPair {
+    /// Reads the golden pair of the model in `directory`, and compares its picture, where there is one, with its input.
+    ///
+    /// # Errors
+    /// [`LoadError::Golden`] when a file or an array is missing, or the picture's preprocessing is another.
+    pub(super) fn read(directory: &ModelDirectory, golden: &Golden, signature: &Signature) -> LoadResult<Self> {
+        let mut archive = open(&directory.path.join(&golden.tensors))?;
+        let input = read(&mut archive, &directory.manifest.preprocess.input)?;
+        let input_difference = match &golden.image {
+            Some(image) => Some(compare_picture(&directory.path.join(image), directory, &input)?),
+            None => None,
+        };
+        let names = signature.outputs.iter().map(|info| info.name.clone());
+        let outputs =
+            names.map(|name| read(&mut archive, &name).map(|array| (name, array))).collect::<LoadResult<_>>()?;
+        Ok(Self { input, outputs, tolerance: golden.tolerance, input_difference })
     }
-    if report.relative_difference <= golden.tolerance {
-        return Ok(report);
+
+    /// The network's input, a batch.
+    pub(super) fn input(&self) -> &ArrayD<f32> {
+        &self.input
     }
-    Err(LoadError::Golden(format!(
-        "the outputs differ by {:.3e} of the largest expected value, the tolerance is {:.3e}",
-        report.relative_difference, golden.tolerance
-    )))
+
+    /// What the network gave, an array for each of its outputs.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = &ArrayD<f32>> {
+        self.outputs.iter().map(|(_, array)| array)
+    }
+
+    /// Largest difference allowed, as a share of the largest expected absolute value.
+    pub(super) fn tolerance(&self) -> f32 {
+        self.tolerance
+    }
+
+    /// Runs the pair on `backend` and compares.
+    ///
+    /// # Errors
+    /// [`LoadError::Golden`] when the backend fails or a difference is above the tolerance.
+    pub fn check(&self, backend: &mut dyn Backend) -> LoadResult<GoldenReport> {
+        let outputs = backend.infer(self.input.clone()).map_err(|error| LoadError::Golden(error.message))?;
+        let mut report =
+            GoldenReport { max_abs_difference: 0.0, relative_difference: 0.0, input_difference: self.input_difference };
+        for ((name, expected), output) in self.outputs.iter().zip(&outputs) {
+            report.add(name, expected, output)?;
+        }
+        if report.relative_difference <= self.tolerance {
+            return Ok(report);
+        }
+        Err(LoadError::Golden(format!(
+            "the outputs differ by {:.3e} of the largest expected value, the tolerance is {:.3e}",
+            report.relative_difference, self.tolerance
+        )))
+    }
 }
 
 impl GoldenReport {

@@ -4,8 +4,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{GoldenReport, GraphSummary, LoadResult, ModelDirectory, NodeCount, profile};
+use super::{
+    GoldenReport, GraphSummary, InstanceOptions, Instances, LoadOptions, LoadResult, ModelDirectory, NodeCount, Opened,
+    profile,
+};
 use crate::backend::Signature;
+use crate::batch::BatchPolicy;
 use crate::manifest::Manifest;
 
 /// What a model is, and what runs it on this machine.
@@ -23,6 +27,10 @@ pub struct Inspection {
     pub graph: GraphSummary,
     /// What the network takes and gives.
     pub signature: Signature,
+    /// The sessions that a server would run here.
+    pub instances: Instances,
+    /// When a batch leaves.
+    pub batching: BatchPolicy,
     /// What runs the Channel Equilibrium blocks.
     pub ce_kernel: String,
     /// What was seen to run, by provider and operator.
@@ -37,20 +45,20 @@ pub struct Inspection {
 /// As for serving it.
 pub fn inspect(path: &Path) -> LoadResult<Inspection> {
     let directory = ModelDirectory::read(path)?;
-    let mut session = directory.open_session(0)?;
-    directory.check_signature(session.signature())?;
-    let golden = directory.check_golden(&mut session)?;
+    let opened = Opened::open(&directory, InstanceOptions::default())?;
     let executed = profile(&directory, false)?;
     Ok(Inspection {
         graph: GraphSummary::read(&directory.model_path())?,
-        signature: session.signature().clone(),
+        batching: directory.batch_policy(&opened.signature, LoadOptions::default().batching),
+        signature: opened.signature,
+        instances: opened.instances,
         ce_kernel: ce_kernel(&executed),
         labels: directory.labels.len(),
         name: directory.name,
         version: directory.version,
         manifest: directory.manifest,
         executed,
-        golden,
+        golden: opened.golden,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::repository::newest_version;
+use super::folder::newest_version;
 use super::{LoadError, LoadResult};
 
 /// The directory meant by `model`: a folder `<name>/<version>`, a folder `<name>` (its newest version), or a name in

@@ -1,46 +1,64 @@
 //! Models: loaded from their directories, verified, run. The only room that knows ONNX Runtime.
 
+mod canary;
+mod catalog;
 mod directory;
+mod folder;
 mod golden;
 mod graph;
+mod health;
 mod inspect;
+mod instances;
 mod load_error;
 mod locate;
 mod profile;
 mod repository;
 mod runtime;
 mod session;
+mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use ndarray::ArrayD;
 
+pub use canary::Canary;
+pub use catalog::{Catalog, Entry, parse_version};
 pub use directory::ModelDirectory;
-pub use golden::GoldenReport;
+pub use folder::Fingerprint;
+pub use golden::{GoldenPair, GoldenReport};
 pub use graph::{CeBlock, GraphSummary};
+pub use health::Health;
 pub use inspect::{Inspection, inspect};
+pub use instances::{InstanceOptions, Instances};
 pub use load_error::{LoadError, LoadResult};
 pub use locate::locate;
 pub use profile::{NodeCount, profile};
-pub use repository::{LoadFailures, Repository};
+pub use repository::{Repository, RepositoryOptions};
 pub use session::{OnnxSession, SessionOptions};
+pub use watch::watch;
 
+use crate::admission::Admission;
 use crate::backend::{Backend, Signature};
-use crate::batch::Batcher;
+use crate::batch::{BatchPolicy, Batcher};
 
-/// How models are loaded, as far as the manifest doesn't say.
+/// How models are loaded, as far as their manifests don't say.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
-    /// Threads that one inference uses; 0 means one a core.
-    pub threads: usize,
-    /// Pictures that may wait for one model.
+    /// Sessions of a model, and their threads.
+    pub instances: InstanceOptions,
+    /// When a batch leaves.
+    pub batching: BatchPolicy,
+    /// Pictures of one model in flight at most.
     pub queue_length: usize,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { threads: 0, queue_length: 64 }
+        let batching = BatchPolicy { max_size: 8, max_delay: Duration::ZERO };
+        Self { instances: InstanceOptions::default(), batching, queue_length: 64 }
     }
 }
 
@@ -57,12 +75,22 @@ pub struct Model {
     pub golden: Option<GoldenReport>,
     /// How long the load took, the golden pair included.
     pub load_time: Duration,
+    /// Its sessions.
+    pub instances: Instances,
+    /// When a batch leaves.
+    pub batching: BatchPolicy,
+    /// Who may come in: decided before a picture is decoded.
+    pub admission: Arc<Admission>,
+    /// What it is asked now and then, to see that it still answers right.
+    pub canary: Canary,
+    /// Whether it does.
+    pub health: Health,
     /// The way to the network.
     pub batcher: Batcher,
 }
 
 impl Model {
-    /// Loads the model directory at `path`, `<name>/<version>`: manifest, session, golden pair (or, without one, a run on
+    /// Loads the model directory at `path`, `<name>/<version>`: manifest, sessions, golden pair (or, without one, a run on
     /// zeros, so that the first request meets a warm session).
     ///
     /// # Errors
@@ -70,28 +98,86 @@ impl Model {
     pub fn load(path: &Path, options: &LoadOptions) -> LoadResult<Self> {
         let started = Instant::now();
         let directory = ModelDirectory::read(path)?;
-        let mut session = directory.open_session(options.threads)?;
-        let signature = session.signature().clone();
-        let head_outputs = directory.check_signature(&signature)?;
-        let golden = directory.check_golden(&mut session)?;
-        if golden.is_none() {
-            warm_up(&directory, &mut session)?;
-        }
-        let batcher = Batcher::start(&directory.name, Box::new(session), directory.batching(), options.queue_length)
+        let opened = Opened::open(&directory, options.instances)?;
+        let batching = directory.batch_policy(&opened.signature, options.batching);
+        let sessions = opened.sessions.into_iter().map(|session| Box::new(session) as Box<dyn Backend>).collect();
+        let batcher = Batcher::start(&directory.name, sessions, directory.batch_axis(), batching)
             .map_err(|error| LoadError::Runtime(format!("no thread for the model: {error}")))?;
-        Ok(Self { directory, signature, head_outputs, golden, load_time: started.elapsed(), batcher })
+        let queue_length = directory.manifest.batching.queue_length.map_or(options.queue_length, usize::from);
+        let admission = Arc::new(Admission::new(format!("in model {}", directory.name), queue_length));
+        Ok(Self {
+            directory,
+            signature: opened.signature,
+            head_outputs: opened.head_outputs,
+            golden: opened.golden,
+            load_time: started.elapsed(),
+            instances: opened.instances,
+            batching,
+            admission,
+            canary: opened.canary,
+            health: Health::default(),
+            batcher,
+        })
     }
 }
 
-fn warm_up(directory: &ModelDirectory, session: &mut OnnxSession) -> LoadResult<()> {
-    let zeros = ArrayD::zeros(directory.batch_shape(1).as_slice());
-    let path = directory.model_path();
-    session.infer(zeros).map(drop).map_err(|error| LoadError::Session { path, message: error.message })
+/// A directory's sessions, each warm and checked.
+struct Opened {
+    sessions: Vec<OnnxSession>,
+    signature: Signature,
+    head_outputs: Vec<usize>,
+    golden: Option<GoldenReport>,
+    canary: Canary,
+    instances: Instances,
 }
 
-/// The folder of the version and name that make up a model directory's path.
-fn name_and_version(path: &Path) -> Option<(String, u32)> {
-    let path: PathBuf = path.components().collect();
-    let version = path.file_name()?.to_str()?.parse().ok().filter(|version| *version > 0)?;
-    Some((path.parent()?.file_name()?.to_str()?.to_owned(), version))
+impl Opened {
+    /// Opens one session, times it, decides how many there should be, and opens those.
+    fn open(directory: &ModelDirectory, defaults: InstanceOptions) -> LoadResult<Self> {
+        let declared = &directory.manifest.runtime;
+        let declared = InstanceOptions { count: declared.instances.into(), threads: declared.threads.into() };
+        let wanted = declared.or(defaults);
+        let trial_threads = wanted.trial_threads();
+        let mut trial = directory.open_session(trial_threads)?;
+        let signature = trial.signature().clone();
+        let head_outputs = directory.check_signature(&signature)?;
+        let pair = directory.golden_pair(&signature)?;
+        let golden = warm_up(directory, &mut trial, pair.as_ref())?;
+        let again = Instant::now();
+        warm_up(directory, &mut trial, pair.as_ref())?;
+        let cores = available_parallelism().map_or(1, usize::from);
+        let instances = wanted.choose(again.elapsed(), cores);
+        let mut sessions = if instances.threads == trial_threads { vec![trial] } else { Vec::new() };
+        while sessions.len() < instances.count {
+            let mut session = directory.open_session(instances.threads)?;
+            warm_up(directory, &mut session, pair.as_ref())?;
+            sessions.push(session);
+        }
+        let canary = match &pair {
+            Some(pair) => Canary::of_pair(pair, directory.batch_axis()),
+            None => Canary::of_zeros(&directory.preprocessor.shape()),
+        };
+        Ok(Self { sessions, signature, head_outputs, golden, canary, instances })
+    }
+}
+
+/// Runs `session` once: on the golden pair, or else on zeros.
+fn warm_up(
+    directory: &ModelDirectory,
+    session: &mut OnnxSession,
+    pair: Option<&GoldenPair>,
+) -> LoadResult<Option<GoldenReport>> {
+    if let Some(pair) = pair {
+        return pair.check(session).map(Some);
+    }
+    let zeros = ArrayD::zeros(directory.batch_shape(1).as_slice());
+    let path = directory.model_path();
+    session.infer(zeros).map_err(|error| LoadError::Session { path, message: error.message })?;
+    Ok(None)
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        tracing::info!(model = self.directory.name, version = self.directory.version, "model is unloaded");
+    }
 }

@@ -1,156 +1,143 @@
-//! The model repository: every `<name>/<version>` below one folder, loaded before the server listens.
+//! The model repository: what lies below one folder, and what of it is served. A version is loaded and verified first, then it takes
+//! the place of the one before in one step; requests that have that one keep it, and with the last of them it is unloaded.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::{LoadError, LoadOptions, LoadResult, Model, name_and_version};
-use crate::error::{ErrorKind, InferError, Result};
-use crate::manifest::Task;
+use super::catalog::Catalog;
+use super::folder::{Fingerprint, VersionFolder, version_folders};
+use super::{LoadError, LoadOptions, LoadResult, Model};
 
-/// Every model that can't be served.
-#[derive(Debug)]
-pub struct LoadFailures(Vec<LoadError>);
-
-impl std::error::Error for LoadFailures {}
-
-impl fmt::Display for LoadFailures {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<_> = self.0.iter().map(ToString::to_string).collect();
-        formatter.write_str(&lines.join("\n"))
-    }
+/// Where models lie, and which of them are served how.
+#[derive(Debug, Clone, Default)]
+pub struct RepositoryOptions {
+    /// The folder with `<name>/<version>/`.
+    pub root: PathBuf,
+    /// How models are loaded.
+    pub load: LoadOptions,
+    /// The models to load at first; all when empty.
+    pub first: Vec<String>,
+    /// The version that answers when none is named, where that isn't to be the newest.
+    pub default_versions: BTreeMap<String, u32>,
 }
 
 /// The models that are served.
 #[derive(Debug)]
 pub struct Repository {
-    /// By name, then by version.
-    models: BTreeMap<String, BTreeMap<u32, Arc<Model>>>,
+    options: RepositoryOptions,
+    catalog: RwLock<Arc<Catalog>>,
+    /// One load or unload at a time.
+    change: Mutex<()>,
 }
 
 impl Repository {
-    /// Loads every model directory below `root`.
+    /// Loads what is to be served at first. A version that is refused is told in the log and in the catalog; the others are served.
     ///
     /// # Errors
-    /// Every directory that fails, with its reason; or that there is none.
-    pub fn load(root: &Path, options: &LoadOptions) -> std::result::Result<Self, LoadFailures> {
-        let folders = model_folders(root).map_err(|error| LoadFailures(vec![error]))?;
-        let mut models: BTreeMap<String, BTreeMap<u32, Arc<Model>>> = BTreeMap::new();
-        let mut failures = Vec::new();
-        for folder in folders {
-            match Model::load(&folder, options) {
-                Ok(model) => {
-                    let versions = models.entry(model.directory.name.clone()).or_default();
-                    versions.insert(model.directory.version, Arc::new(model));
-                }
-                Err(error) => failures.push(LoadError::Model { path: folder, source: Box::new(error) }),
-            }
+    /// When the folder can't be read, or doesn't hold a model that is named.
+    pub fn open(options: RepositoryOptions) -> LoadResult<Self> {
+        let folders = version_folders(&options.root)?;
+        let unknown = options.first.iter().find(|name| folders.iter().all(|folder| folder.name != **name));
+        if let Some(name) = unknown {
+            return Err(absent(&options.root, name, None));
         }
-        if failures.is_empty() { Ok(Self { models }) } else { Err(LoadFailures(failures)) }
+        let catalog = Catalog::new(options.default_versions.clone());
+        let repository = Self { options, catalog: RwLock::new(Arc::new(catalog)), change: Mutex::new(()) };
+        let wanted = |folder: &&VersionFolder| {
+            repository.options.first.is_empty() || repository.options.first.contains(&folder.name)
+        };
+        for folder in folders.iter().filter(wanted) {
+            // told where it happens
+            let _ = repository.load_folder(folder);
+        }
+        Ok(repository)
     }
 
     /// A repository of one model.
     pub fn of(model: Model) -> Self {
         let (name, version) = (model.directory.name.clone(), model.directory.version);
-        Self { models: BTreeMap::from([(name, BTreeMap::from([(version, Arc::new(model))]))]) }
+        let mut catalog = Catalog::default();
+        catalog.put(&name, version, Fingerprint::default(), Ok(&Arc::new(model)));
+        Self { options: RepositoryOptions::default(), catalog: RwLock::new(Arc::new(catalog)), change: Mutex::new(()) }
     }
 
-    /// Every model, by name and version.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {
-        self.models.values().flat_map(BTreeMap::values)
+    /// Where the models lie.
+    pub fn root(&self) -> &Path {
+        &self.options.root
     }
 
-    /// The model called `name`, or without a name the only one of `task`; its newest version unless one is named.
+    /// What is served now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Loads a version of the model called `name`, or all its versions, from disk, in place of what was served of them. Takes as long
+    /// as that takes: not for a thread that others wait for.
     ///
     /// # Errors
-    /// `ModelNotFound`, `InvalidParameter` when a name or version is needed or malformed, `WrongTask`.
-    pub fn find(&self, task: Task, name: Option<&str>, version: Option<&str>) -> Result<&Arc<Model>> {
-        let versions = match name {
-            Some(name) => self.models.get(name).ok_or_else(|| self.no_model(name))?,
-            None => self.only_one_of(task)?,
-        };
-        let model = pick_version(versions, version)?;
-        if model.directory.manifest.task == task {
-            return Ok(model);
+    /// Why a version is refused, once all have been tried; or that there is none. What was served before is then served still.
+    pub fn load(&self, name: &str, version: Option<u32>) -> LoadResult<Vec<Arc<Model>>> {
+        let mut folders = version_folders(&self.options.root)?;
+        folders.retain(|folder| folder.name == name && version.is_none_or(|wanted| wanted == folder.version));
+        if folders.is_empty() {
+            return Err(absent(&self.options.root, name, version));
         }
-        let (name, own) = (&model.directory.name, model.directory.manifest.task);
-        let message = format!("the task of model {name} is {own}: POST to /{own}, or name a model for {task}");
-        Err(InferError::new(ErrorKind::WrongTask, message))
+        let outcomes: Vec<_> = folders.iter().map(|folder| self.load_folder(folder)).collect();
+        outcomes.into_iter().collect()
     }
 
-    fn only_one_of(&self, task: Task) -> Result<&BTreeMap<u32, Arc<Model>>> {
-        let of_task = |versions: &&BTreeMap<u32, Arc<Model>>| {
-            versions.values().any(|model| model.directory.manifest.task == task)
-        };
-        let mut candidates = self.models.values().filter(of_task);
-        match (candidates.next(), candidates.next()) {
-            (Some(only), None) => Ok(only),
-            (None, _) => Err(InferError::new(ErrorKind::ModelNotFound, format!("no served model can {task}"))),
-            (Some(_), Some(_)) => Err(InferError::new(
-                ErrorKind::InvalidParameter,
-                format!("several models can {task}; name one with the parameter model: {}", self.names()),
-            )),
+    /// Takes a version, or all of them, out of service; whether there was any.
+    pub fn unload(&self, name: &str, version: Option<u32>) -> bool {
+        let _alone = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        self.update(|catalog| catalog.remove(name, version))
+    }
+
+    pub(super) fn load_folder(&self, folder: &VersionFolder) -> LoadResult<Arc<Model>> {
+        let _alone = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let VersionFolder { name, version, path } = folder;
+        let fingerprint = Fingerprint::of(path)?;
+        let outcome = load_whole(path, &self.options.load, &fingerprint)
+            .map_err(|error| LoadError::Model { path: path.clone(), source: Box::new(error) });
+        match &outcome {
+            Ok(model) => tracing::info!(
+                model = name,
+                version,
+                instances = %model.instances,
+                load_ms = model.load_time.as_millis() as u64,
+                golden_relative_difference = model.golden.as_ref().map(|golden| golden.relative_difference),
+                "model is ready"
+            ),
+            Err(error) => tracing::error!(model = name, version, %error, "model is refused"),
         }
+        self.update(|catalog| catalog.put(name, *version, fingerprint, outcome.as_ref()));
+        outcome
     }
 
-    fn no_model(&self, name: &str) -> InferError {
-        let message = format!("no model is called {name:?}; the models are: {}", self.names());
-        InferError::new(ErrorKind::ModelNotFound, message)
-    }
-
-    fn names(&self) -> String {
-        self.models.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+    /// Puts a changed copy of the catalog in the place of the one before. What leaves it is dropped after the lock is let go.
+    fn update<T>(&self, change: impl FnOnce(&mut Catalog) -> T) -> T {
+        let mut next = Catalog::clone(&self.catalog());
+        let told = change(&mut next);
+        let before =
+            std::mem::replace(&mut *self.catalog.write().unwrap_or_else(PoisonError::into_inner), Arc::new(next));
+        drop(before);
+        told
     }
 }
 
-fn pick_version<'a>(versions: &'a BTreeMap<u32, Arc<Model>>, version: Option<&str>) -> Result<&'a Arc<Model>> {
-    let wanted = version
-        .map(str::parse::<u32>)
-        .transpose()
-        .map_err(|_| InferError::new(ErrorKind::InvalidParameter, "version must be a whole number from 1 on"))?;
-    let found = match wanted {
-        Some(number) => versions.get(&number),
-        None => versions.values().next_back(),
-    };
-    found.ok_or_else(|| {
-        let known: Vec<_> = versions.keys().map(u32::to_string).collect();
-        let message = format!("the model has no such version; its versions are: {}", known.join(", "));
-        InferError::new(ErrorKind::ModelNotFound, message)
+/// Loads the directory, and makes sure that it was the same from beginning to end.
+fn load_whole(path: &Path, options: &LoadOptions, fingerprint: &Fingerprint) -> LoadResult<Arc<Model>> {
+    let model = Model::load(path, options)?;
+    if Fingerprint::of(path)? == *fingerprint {
+        return Ok(Arc::new(model));
+    }
+    Err(LoadError::Repository {
+        path: path.to_path_buf(),
+        message: "the directory changed while it was read; move whole directories into their place".into(),
     })
 }
 
-/// Every `<name>/<version>` below `root`, in order. Names that begin with a dot, and files, are passed over.
-fn model_folders(root: &Path) -> LoadResult<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for model in subfolders(root)? {
-        found.extend(subfolders(&model)?.into_iter().filter(|folder| name_and_version(folder).is_some()));
-    }
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    let message = "holds no model: a model lies in <name>/<version>/, the version a whole number from 1 on";
-    Err(LoadError::Repository { path: root.to_path_buf(), message: message.into() })
-}
-
-/// The newest version below a model's folder, if there is any.
-pub(super) fn newest_version(model: &Path) -> Option<PathBuf> {
-    let versions = subfolders(model).ok()?.into_iter();
-    let numbered = versions
-        .filter_map(|folder| name_and_version(&folder.canonicalize().ok()?).map(|(_, version)| (version, folder)));
-    numbered.max_by_key(|(version, _)| *version).map(|(_, folder)| folder)
-}
-
-fn subfolders(folder: &Path) -> LoadResult<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).map_err(LoadError::read(folder))?;
-    let paths: std::io::Result<Vec<_>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
-    let mut paths = paths.map_err(LoadError::read(folder))?;
-    paths.retain(|path| path.is_dir() && !is_hidden(path));
-    paths.sort();
-    Ok(paths)
-}
-
-fn is_hidden(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_none_or(|name| name.starts_with('.'))
+fn absent(root: &Path, name: &str, version: Option<u32>) -> LoadError {
+    let version = version.map(|number| format!(" in version {number}")).unwrap_or_default();
+    LoadError::Repository { path: root.to_path_buf(), message: format!("holds no model {name:?}{version}") }
 }

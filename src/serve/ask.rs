@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::body::Pictures;
+use super::incoming::Incoming;
 use super::layers::ServedModel;
 use super::state::AppState;
 use super::status::Problem;
@@ -47,11 +47,11 @@ type Parameters<T> = std::result::Result<Query<T>, QueryRejection>;
 pub(super) async fn classify(
     State(state): State<AppState>,
     parameters: Parameters<ClassifyParameters>,
-    pictures: Pictures,
+    incoming: Incoming,
 ) -> Result<Response> {
     let parameters = readable(parameters)?;
     let options = InferOptions { top_k: parameters.top_k, threshold: parameters.threshold, ..InferOptions::default() };
-    ask(&state, Task::Classify, parameters.model, parameters.version, options, pictures).await
+    ask(&state, Task::Classify, parameters.model, parameters.version, options, incoming).await
 }
 
 /// `POST /detect`
@@ -59,11 +59,11 @@ pub(super) async fn detect(
     State(state): State<AppState>,
     parameters: Parameters<DetectParameters>,
     headers: HeaderMap,
-    pictures: Pictures,
+    incoming: Incoming,
 ) -> Result<Response> {
     let parameters = readable(parameters)?;
     let render = wanted_format(&headers, parameters.render);
-    if render.is_some() && pictures.images.len() > 1 {
+    if render.is_some() && incoming.pictures.images.len() > 1 {
         let message = "a drawn answer is of one picture; send one, or ask for JSON";
         return Err(InferError::new(ErrorKind::InvalidRequest, message));
     }
@@ -75,7 +75,7 @@ pub(super) async fn detect(
         render,
         ..InferOptions::default()
     };
-    ask(&state, Task::Detect, parameters.model, parameters.version, options, pictures).await
+    ask(&state, Task::Detect, parameters.model, parameters.version, options, incoming).await
 }
 
 /// The file to draw into, if any: the first of `Accept` that is one, else PNG where the URL asks for a drawing.
@@ -105,10 +105,11 @@ async fn ask(
     model: Option<String>,
     version: Option<String>,
     options: InferOptions,
-    pictures: Pictures,
+    incoming: Incoming,
 ) -> Result<Response> {
     let render = options.render;
-    let request = InferRequest { task, model, version, images: pictures.images, options };
+    let Incoming { pictures, terms } = incoming;
+    let request = InferRequest { task, model, version, images: pictures.images, options, terms };
     let response = state.engine.infer(request).await?;
     let served = ServedModel(response.model.directory.name.clone());
     let answer = match render {

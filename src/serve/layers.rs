@@ -5,37 +5,49 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::{ErrorKind, InferError};
-use crate::metrics::Metrics;
+use crate::infer::Engine;
 
 /// Left on a response by the handler that had a model answer: the model's name.
 #[derive(Debug, Clone)]
 pub(super) struct ServedModel(pub(super) String);
 
 /// Wraps `routes`; a request goes through from bottom to top.
-pub(super) fn stack(routes: Router, metrics: Arc<Metrics>) -> Router {
+pub(super) fn stack(routes: Router, engine: Arc<Engine>) -> Router {
     routes
         // a defect in a handler is one request's 500
         .layer(CatchPanicLayer::custom(|_| {
             InferError::new(ErrorKind::Internal, "the server failed on this request; please report it").into_response()
         }))
-        // outermost, so that it sees every answer
-        .layer(middleware::from_fn_with_state(metrics, observe))
+        // outside of whatever answers, so that it sees every answer
+        .layer(middleware::from_fn_with_state(Arc::clone(&engine), observe))
+        .layer(middleware::from_fn_with_state(engine, say_goodbye))
 }
 
 /// Counts and logs each request once, under its route's pattern, never under the path that the caller made up.
-async fn observe(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+async fn observe(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
     let method = request.method().clone();
     let response = next.run(request).await;
     let model = response.extensions().get::<ServedModel>().map_or("", |served| served.0.as_str());
     let (status, duration) = (response.status().as_u16(), started.elapsed());
-    metrics.record_request(&route, model, status, duration);
+    engine.metrics.record_request(&route, model, status, duration);
     tracing::info!(%method, route, model, status, duration_ms = duration.as_secs_f64() * 1e3, "request");
+    response
+}
+
+/// Once the end has begun, an answer asks its client to send the next request elsewhere. HTTP/2 has its own word for that.
+async fn say_goodbye(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
+    let one_at_a_time = request.version() <= Version::HTTP_11;
+    let mut response = next.run(request).await;
+    if one_at_a_time && engine.shutdown.has_begun() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }

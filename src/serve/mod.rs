@@ -2,8 +2,11 @@
 
 mod ask;
 mod body;
+mod connection;
 mod http;
+mod incoming;
 mod layers;
+mod models;
 mod run;
 mod state;
 mod status;

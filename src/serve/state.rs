@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use crate::infer::Engine;
-use crate::shutdown::Readiness;
 
 /// What every handler may use.
 #[derive(Debug, Clone)]
 pub struct AppState {
     /// The core.
     pub engine: Arc<Engine>,
-    /// Whether traffic is wanted.
-    pub readiness: Readiness,
+    /// The most bytes that a body may have.
+    pub max_body_bytes: usize,
+    /// Whether models are loaded and unloaded by calls.
+    pub model_calls: bool,
 }

@@ -18,8 +18,10 @@ pub(super) fn http_status(kind: ErrorKind) -> StatusCode {
         ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorKind::PayloadTooLarge | ErrorKind::ImageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::UnsupportedMediaType | ErrorKind::UnsupportedImage => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        ErrorKind::InvalidImage | ErrorKind::WrongTask => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+        ErrorKind::InvalidImage | ErrorKind::WrongTask | ErrorKind::ModelRefused => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorKind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::InferenceFailed | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -95,6 +95,9 @@ impl From<&Preprocess> for DecodePolicy {
     }
 }
 
+/// What a decoder may take for a pixel: four channels of 16 bits.
+const DECODER_BYTES_PER_PIXEL: u64 = 8;
+
 /// How large a picture may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeLimits {
@@ -110,9 +113,9 @@ impl Default for DecodeLimits {
 }
 
 impl DecodeLimits {
-    /// Bytes that a decoder may allocate for itself: 8 a pixel (four channels of 16 bits) and 16 MiB for tables and metadata.
+    /// Bytes that a decoder may allocate for itself, 16 MiB for tables and metadata included.
     fn decoder_bytes(self) -> u64 {
-        self.max_pixels.saturating_mul(8).saturating_add(16 << 20)
+        self.max_pixels.saturating_mul(DECODER_BYTES_PER_PIXEL).saturating_add(16 << 20)
     }
 
     fn check(self, format: Format, (width, height): (u32, u32)) -> Result<()> {
@@ -135,6 +138,13 @@ pub struct Header {
     pub width: u32,
     /// Height as stored, before orientation, in pixels.
     pub height: u32,
+}
+
+impl Header {
+    /// What the picture takes in memory while it is decoded, at most: four channels of 16 bits a pixel.
+    pub fn decoded_bytes(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height) * DECODER_BYTES_PER_PIXEL
+    }
 }
 
 /// Reads only the header: the way to know a picture's size before it takes memory.

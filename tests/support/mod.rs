@@ -9,15 +9,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
+use cenet_serve::admission::Admission;
 use cenet_serve::backend::{Backend, Signature};
-use cenet_serve::batch::{Batcher, Batching};
+use cenet_serve::batch::{BatchAxis, BatchPolicy, Batcher};
 use cenet_serve::config::LimitOptions;
 use cenet_serve::error::Result;
 use cenet_serve::infer::Engine;
 use cenet_serve::manifest::Manifest;
-use cenet_serve::model::{Model, ModelDirectory, Repository};
+use cenet_serve::model::{Canary, Health, Instances, Model, ModelDirectory, Repository};
 use cenet_serve::serve::{AppState, app};
-use cenet_serve::shutdown::Readiness;
 use cenet_serve::vision::preprocess::Preprocessor;
 use image::{ImageFormat, Rgb, RgbImage};
 use ndarray::{ArrayD, Axis};
@@ -45,24 +45,28 @@ impl<F: FnMut(ArrayD<f32>) -> Result<Vec<ArrayD<f32>>> + Send> Backend for Scrip
     }
 }
 
-/// A classifier of pictures' colours.
+/// A classifier of pictures' colours, one picture at a time.
 pub fn model(name: &str, backend: impl Backend + 'static, queue_length: usize) -> Model {
+    batching_model(name, vec![Box::new(backend)], BatchPolicy::SINGLE, queue_length)
+}
+
+/// A classifier of pictures' colours that several instances run.
+pub fn batching_model(name: &str, instances: Vec<Box<dyn Backend>>, policy: BatchPolicy, queue_length: usize) -> Model {
     let head = "[head]\nkind = 'scores'\noutput = 'logits'\nactivation = 'softmax'";
-    build(name, "classify", head, Batching::BatchAxis, backend, queue_length)
+    build(name, ("classify", head), (BatchAxis::First, policy), instances, queue_length)
 }
 
 /// A detector whose network gives decoded boxes in pixels of an 8x8 tensor: edges, labels and scores.
 pub fn detector(name: &str, backend: impl Backend + 'static) -> Model {
     let head = "[head]\nkind = 'boxes'\nboxes = 'boxes'\nclasses = 'labels'\nscores = 'scores'";
-    build(name, "detect", head, Batching::OnePicture, backend, 8)
+    build(name, ("detect", head), (BatchAxis::None, BatchPolicy::SINGLE), vec![Box::new(backend)], 8)
 }
 
 fn build(
     name: &str,
-    task: &str,
-    head: &str,
-    batching: Batching,
-    backend: impl Backend + 'static,
+    (task, head): (&str, &str),
+    (axis, batching): (BatchAxis, BatchPolicy),
+    instances: Vec<Box<dyn Backend>>,
     queue_length: usize,
 ) -> Model {
     let manifest = Manifest::parse(&format!(
@@ -93,7 +97,12 @@ fn build(
         signature: Signature { inputs: Vec::new(), outputs: Vec::new() },
         golden: None,
         load_time: Duration::ZERO,
-        batcher: Batcher::start(name, Box::new(backend), batching, queue_length).expect("a thread"),
+        instances: Instances { count: instances.len(), threads: 1, reason: "as the test has it".into() },
+        batching,
+        admission: Arc::new(Admission::new(format!("in model {name}"), queue_length)),
+        canary: Canary::of_zeros(&[3, 8, 8]),
+        health: Health::default(),
+        batcher: Batcher::start(name, instances, axis, batching).expect("threads"),
     }
 }
 
@@ -103,13 +112,14 @@ pub fn limits() -> LimitOptions {
         max_image_pixels: 1_000_000,
         max_images_in_flight: 4,
         decode_threads: 1,
+        ..LimitOptions::default()
     }
 }
 
 /// The whole service over one model.
 pub fn service(model: Model) -> Router {
     let engine = Engine::new(Repository::of(model), &limits()).expect("threads");
-    app(AppState { engine: Arc::new(engine), readiness: Readiness::ready() }, MAX_BODY_BYTES)
+    app(AppState { engine: Arc::new(engine), max_body_bytes: MAX_BODY_BYTES, model_calls: false })
 }
 
 pub struct Reply {

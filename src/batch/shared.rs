@@ -1,0 +1,72 @@
+//! The queue between the callers and the threads that own a network's instances.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::Job;
+use super::queue::{BatchPolicy, Queue};
+use crate::admission::Priority;
+
+/// A queue with somebody to wake when it changes.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Queue<Job>,
+    /// Nobody will put anything in any more.
+    closed: bool,
+}
+
+impl Shared {
+    pub(super) fn new(policy: BatchPolicy) -> Self {
+        Self { state: Mutex::new(State { queue: Queue::new(policy), closed: false }), changed: Condvar::new() }
+    }
+
+    pub(super) fn push(&self, job: Job, priority: Priority) {
+        self.lock().queue.push(job, priority, Instant::now());
+        self.changed.notify_one();
+    }
+
+    /// Lets the threads end when they have run what waits.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Pictures that wait.
+    pub(super) fn len(&self) -> usize {
+        self.lock().queue.len()
+    }
+
+    /// Waits for a batch that is due; none when the queue is closed and empty.
+    pub(super) fn next_batch(&self) -> Option<Vec<Job>> {
+        let mut state = self.lock();
+        loop {
+            let now = Instant::now();
+            if let Some(batch) = state.queue.take(now) {
+                if state.queue.len() > 0 {
+                    // one call may stand for several jobs, of which this batch took only some
+                    self.changed.notify_one();
+                }
+                return Some(batch);
+            }
+            state = match state.queue.next_deadline() {
+                Some(deadline) => {
+                    let patience = deadline.saturating_duration_since(now);
+                    self.changed.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None if state.closed => return None,
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Nothing panics while it holds the lock, and the state is whole at every step.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,106 @@
+//! How many sessions of a network run side by side, and with how many threads each.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// What one picture may take on one thread before it gets several.
+const PATIENCE: Duration = Duration::from_millis(25);
+
+/// Sessions of one network on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Instances {
+    /// Sessions that run side by side.
+    pub count: usize,
+    /// Threads that each inference uses.
+    pub threads: usize,
+    /// Why so, for people.
+    pub reason: String,
+}
+
+/// What is asked for; 0 leaves it open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InstanceOptions {
+    /// Sessions that run side by side.
+    pub count: usize,
+    /// Threads that each inference uses.
+    pub threads: usize,
+}
+
+impl InstanceOptions {
+    /// These, and `others` where these leave it open.
+    pub(super) fn or(self, others: Self) -> Self {
+        let first = |own, other| if own == 0 { other } else { own };
+        Self { count: first(self.count, others.count), threads: first(self.threads, others.threads) }
+    }
+
+    /// Threads of the session that is timed before the choice is made.
+    pub(super) fn trial_threads(self) -> usize {
+        self.threads.max(1)
+    }
+
+    /// The choice for a network that takes `on_one_thread` for a picture, on a machine of `cores`.
+    ///
+    /// Sessions side by side answer more pictures than threads within one, because a network's threads wait for each other at
+    /// every layer; they also need their own memory, and one picture alone then uses one core. So a picture gets as few threads as bring
+    /// it under [`PATIENCE`], were they to share its work evenly, and the cores that are left run further pictures.
+    pub(super) fn choose(self, on_one_thread: Duration, cores: usize) -> Instances {
+        if self.count > 0 && self.threads > 0 {
+            return Instances { count: self.count, threads: self.threads, reason: "as configured".into() };
+        }
+        let picture = format!("a picture takes {:.1} ms on one thread", on_one_thread.as_secs_f64() * 1e3);
+        if self.threads > 0 {
+            let count = (cores / self.threads).max(1);
+            let reason = format!("{} threads as configured, on {cores} cores", self.threads);
+            return Instances { count, threads: self.threads, reason };
+        }
+        if self.count > 0 {
+            let threads = (cores / self.count).max(1);
+            let reason = format!("{} instances as configured, on {cores} cores", self.count);
+            return Instances { count: self.count, threads, reason };
+        }
+        let needed = on_one_thread.as_secs_f64() / PATIENCE.as_secs_f64();
+        let threads = (needed.ceil() as usize).clamp(1, cores);
+        Instances { count: (cores / threads).max(1), threads, reason: format!("{picture}, on {cores} cores") }
+    }
+}
+
+impl fmt::Display for Instances {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, threads, reason } = self;
+        write!(formatter, "{count} of {threads} threads ({reason})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(count: usize, threads: usize, on_one_thread_ms: u64, cores: usize) -> (usize, usize) {
+        let instances = InstanceOptions { count, threads }.choose(Duration::from_millis(on_one_thread_ms), cores);
+        (instances.count, instances.threads)
+    }
+
+    #[test]
+    fn small_networks_run_side_by_side_and_large_ones_share_the_cores() {
+        assert_eq!(chosen(0, 0, 5, 2), (2, 1));
+        assert_eq!(chosen(0, 0, 5, 16), (16, 1));
+        assert_eq!(chosen(0, 0, 80, 2), (1, 2));
+        assert_eq!(chosen(0, 0, 80, 16), (4, 4));
+        assert_eq!(chosen(0, 0, 10_000, 16), (1, 16));
+        assert_eq!(chosen(0, 0, 0, 1), (1, 1));
+    }
+
+    #[test]
+    fn what_is_configured_is_kept() {
+        assert_eq!(chosen(3, 5, 5, 2), (3, 5));
+        assert_eq!(chosen(0, 2, 5, 8), (4, 2));
+        assert_eq!(chosen(0, 4, 5, 2), (1, 4));
+        assert_eq!(chosen(2, 0, 5, 8), (2, 4));
+        assert_eq!(
+            InstanceOptions { count: 0, threads: 2 }.or(InstanceOptions { count: 3, threads: 4 }),
+            InstanceOptions { count: 3, threads: 2 }
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! A request as it comes in: the terms that its head asks for, then its pictures, read within them.
+
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
+
+use super::body::Pictures;
+use super::state::AppState;
+use crate::admission::Priority;
+use crate::error::{ErrorKind, InferError, Result};
+use crate::request::Terms;
+
+/// Milliseconds that the sender allows the request.
+const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
+/// `high` or `normal`.
+const PRIORITY_HEADER: &str = "x-request-priority";
+
+/// Pictures, and how their sender wants to be treated.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) pictures: Pictures,
+    pub(super) terms: Terms,
+}
+
+impl FromRequest<AppState> for Incoming {
+    type Rejection = InferError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self> {
+        let headers = request.headers();
+        let deadline = state.engine.deadline(timeout_ms(headers)?);
+        let priority = priority(headers)?;
+        let mut share = state.engine.memory.take(body_bytes(headers, state.max_body_bytes))?;
+        let pictures = deadline.bound(Pictures::from_request(request, state)).await?;
+        share.shrink_to(pictures.images.iter().map(|image| image.len() as u64).sum());
+        Ok(Self { pictures, terms: Terms { deadline, priority, body: Some(share) } })
+    }
+}
+
+/// What the body takes in memory: what it says of itself, or else as much as a body may have.
+fn body_bytes(headers: &HeaderMap, most: usize) -> u64 {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    declared.unwrap_or(u64::MAX).min(most as u64)
+}
+
+fn timeout_ms(headers: &HeaderMap) -> Result<Option<u64>> {
+    let Some(value) = headers.get(TIMEOUT_HEADER) else { return Ok(None) };
+    let milliseconds =
+        value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok()).filter(|number| *number > 0);
+    milliseconds.map(Some).ok_or_else(|| {
+        let message = format!("{TIMEOUT_HEADER} must be a whole number of milliseconds, at least 1");
+        InferError::new(ErrorKind::InvalidParameter, message)
+    })
+}
+
+fn priority(headers: &HeaderMap) -> Result<Priority> {
+    let Some(value) = headers.get(PRIORITY_HEADER) else { return Ok(Priority::Normal) };
+    match value.to_str().unwrap_or_default().trim() {
+        "normal" => Ok(Priority::Normal),
+        "high" => Ok(Priority::High),
+        _ => Err(InferError::new(ErrorKind::InvalidParameter, format!("{PRIORITY_HEADER} must be normal or high"))),
+    }
+}
