@@ -10,6 +10,12 @@
 //! Dependencies point one way: `serve -> infer -> model -> {batch, vision} -> {backend, manifest, admission, cpu} -> error`.
 //! `axum` is named in `serve` alone, `ort` in `model` alone.
 
+use tikv_jemallocator::Jemalloc;
+
+/// For ONNX Runtime's allocations too: the system's allocator keeps much of what models that are gone have used.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
 pub mod admission;
 pub mod answer;
 pub mod backend;

@@ -63,8 +63,8 @@ async fn reload(engine: &Engine, model: &Model) {
     }
     let models = Arc::clone(&engine.models);
     let reloaded = tokio::task::spawn_blocking(move || models.load(&name, Some(version))).await;
-    // a refusal is told by the repository
-    for fresh in reloaded.into_iter().flatten().flatten() {
-        fresh.health.put_on_trial();
+    match reloaded.map_err(|error| error.to_string()).and_then(|loaded| loaded.map_err(|error| error.to_string())) {
+        Ok(fresh) => fresh.iter().for_each(|model| model.health.put_on_trial()),
+        Err(error) => tracing::error!(model = model.directory.name, version, error, "model can't be loaded anew"),
     }
 }

@@ -88,7 +88,7 @@ fn start_caring(config: &ServeConfig, engine: &Arc<Engine>) -> JoinSet<()> {
 
 /// A connection is silent for longer than any request may take.
 fn patience(config: &ServeConfig) -> Patience {
-    let silence_ms = config.server.idle_timeout_ms.max(config.limits.request_timeout_ms.saturating_add(5_000));
+    let silence_ms = config.server.idle_timeout_ms.max(config.limits.request_timeout_ms.saturating_add(1_000));
     Patience {
         head: Duration::from_millis(config.server.header_timeout_ms),
         silence: Duration::from_millis(silence_ms),

@@ -1,6 +1,8 @@
 //! What the tests of the request path share: a model with a network of the test's own, and a client without a socket.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
 
+pub mod fake;
+
 use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,13 +14,14 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use cenet_serve::admission::Admission;
 use cenet_serve::backend::{Backend, Signature};
 use cenet_serve::batch::{BatchAxis, BatchPolicy, Batcher};
-use cenet_serve::config::LimitOptions;
+use cenet_serve::config::{LimitOptions, ServeConfig};
 use cenet_serve::error::Result;
 use cenet_serve::infer::Engine;
 use cenet_serve::manifest::Manifest;
 use cenet_serve::model::{Canary, Health, Instances, Model, ModelDirectory, Repository};
 use cenet_serve::serve::{AppState, app};
 use cenet_serve::vision::preprocess::Preprocessor;
+use clap::{Args, Command, FromArgMatches};
 use image::{ImageFormat, Rgb, RgbImage};
 use ndarray::{ArrayD, Axis};
 use serde_json::Value;
@@ -118,8 +121,22 @@ pub fn limits() -> LimitOptions {
 
 /// The whole service over one model.
 pub fn service(model: Model) -> Router {
-    let engine = Engine::new(Repository::of(model), &limits()).expect("threads");
-    app(AppState { engine: Arc::new(engine), max_body_bytes: MAX_BODY_BYTES, model_calls: false })
+    serving(&engine(model, &limits()))
+}
+
+pub fn engine(model: Model, limits: &LimitOptions) -> Arc<Engine> {
+    Arc::new(Engine::new(Repository::of(model), limits).expect("threads"))
+}
+
+pub fn serving(engine: &Arc<Engine>) -> Router {
+    app(AppState { engine: Arc::clone(engine), max_body_bytes: MAX_BODY_BYTES, model_calls: false })
+}
+
+/// What the program would take from the command line.
+pub fn config(arguments: &[&str]) -> ServeConfig {
+    let arguments = ["serve"].iter().chain(arguments);
+    let matches = ServeConfig::augment_args(Command::new("serve")).get_matches_from(arguments);
+    ServeConfig::from_arg_matches(&matches).expect("valid arguments")
 }
 
 pub struct Reply {
@@ -173,6 +190,10 @@ pub fn encode(picture: &RgbImage, format: ImageFormat) -> Vec<u8> {
 
 pub fn red_jpeg() -> Vec<u8> {
     encode(&picture([250, 40, 40]), ImageFormat::Jpeg)
+}
+
+pub fn green_png() -> Vec<u8> {
+    encode(&picture([40, 250, 40]), ImageFormat::Png)
 }
 
 pub fn blue_png() -> Vec<u8> {
