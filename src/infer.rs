@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use image::RgbImage;
-use ndarray::Array3;
+use ndarray::{Array3, ArrayD};
 
 use crate::admission::{Admission, MemoryBudget, MemoryShare};
 use crate::config::LimitOptions;
 use crate::cpu::CpuPool;
 use crate::deadline::Deadline;
 use crate::error::{ErrorKind, InferError, Result};
+use crate::manifest::Task;
 use crate::metrics::Metrics;
 use crate::model::{Model, Repository};
 use crate::reading::Reading;
@@ -94,7 +95,7 @@ impl Engine {
         if request.images.is_empty() {
             return Err(InferError::new(ErrorKind::InvalidRequest, "the request holds no image"));
         }
-        let reading = Reading::new(model, &request.options)?;
+        let reading = Arc::new(Reading::new(model, &request.options)?);
         let (pictures, terms) = (request.images.len(), &request.terms);
         let _in_all = self.admission.admit(pictures, terms.priority)?;
         let _in_model = model.admission.admit(pictures, terms.priority)?;
@@ -107,7 +108,7 @@ impl Engine {
         &self,
         model: &Arc<Model>,
         image: Bytes,
-        reading: &Reading,
+        reading: &Arc<Reading>,
         terms: &Terms,
     ) -> Result<ImageResult> {
         let result = self.run_stages(model, image, reading, terms).await;
@@ -120,35 +121,45 @@ impl Engine {
         &self,
         model: &Arc<Model>,
         image: Bytes,
-        reading: &Reading,
+        reading: &Arc<Reading>,
         terms: &Terms,
     ) -> Result<ImageResult> {
         let started = Instant::now();
         let mut timings = Timings::default();
         let (owner, limits, drawn) = (Arc::clone(model), self.decode_limits, reading.render.is_some());
         let memory = self.memory.clone();
-        let mut prepared = self.cpu.run(move || prepare(&image, &owner, &limits, &memory, drawn)).await?;
+        let prepared = self.cpu.run(move || prepare(&image, &owner, &limits, &memory, drawn)).await?;
         (timings.decode, timings.preprocess) = (prepared.decode, prepared.preprocess);
-        let answer = model.batcher.infer(prepared.tensor.into_dyn(), terms.priority).await?;
+        let Prepared { picture, tensor, source, memory: _held, .. } = prepared;
+        let answer = model.batcher.infer(tensor.into_dyn(), terms.priority).await?;
         (timings.queue, timings.inference) = (answer.queue, answer.inference);
         let finishing = Instant::now();
-        let outputs: Vec<_> = model.head_outputs.iter().map(|&position| &answer.outputs[position]).collect();
-        let finding = reading.read(&model.directory, &outputs, &prepared.source)?;
-        let rendered = self.render(reading, &finding, std::mem::take(&mut prepared.picture)).await?;
+        let (reading, owner) = (Arc::clone(reading), Arc::clone(model));
+        let finish = move || finish(&reading, &owner, &answer.outputs, &source, picture);
+        // labels are read in microseconds; boxes with masks and a drawing keep a core busy
+        let finished =
+            if model.directory.manifest.task == Task::Classify { finish() } else { self.cpu.run(finish).await };
+        let (finding, rendered) = finished?;
         timings.postprocess = finishing.elapsed();
         timings.total = started.elapsed();
-        Ok(ImageResult { size: [prepared.source.width, prepared.source.height], finding, rendered, timings })
+        Ok(ImageResult { size: [source.width, source.height], finding, rendered, timings })
     }
+}
 
-    async fn render(&self, reading: &Reading, finding: &Finding, mut picture: RgbImage) -> Result<Option<Bytes>> {
-        let (Some(format), Finding::Boxes(boxes)) = (reading.render, finding) else { return Ok(None) };
-        let boxes = boxes.clone();
-        let file = self.cpu.run(move || {
-            draw(&mut picture, &boxes);
-            encode(&picture, format)
-        });
-        Ok(Some(Bytes::from(file.await?)))
-    }
+/// Reads the network's outputs, and draws what they say where that is asked for.
+fn finish(
+    reading: &Reading,
+    model: &Model,
+    outputs: &[ArrayD<f32>],
+    source: &Source,
+    mut picture: RgbImage,
+) -> Result<(Finding, Option<Bytes>)> {
+    let outputs: Vec<_> = model.head_outputs.iter().map(|&position| &outputs[position]).collect();
+    let finding = reading.read(&model.directory, &outputs, source)?;
+    let (Some(format), Finding::Boxes(boxes)) = (reading.render, &finding) else { return Ok((finding, None)) };
+    draw(&mut picture, boxes);
+    let file = encode(&picture, format)?;
+    Ok((finding, Some(Bytes::from(file))))
 }
 
 struct Prepared {
@@ -157,7 +168,7 @@ struct Prepared {
     tensor: Array3<f32>,
     source: Source,
     /// What the picture takes, as long as it is held.
-    _memory: Option<MemoryShare>,
+    memory: Option<MemoryShare>,
     decode: Duration,
     preprocess: Duration,
 }
@@ -172,5 +183,5 @@ fn prepare(image: &[u8], model: &Model, limits: &DecodeLimits, memory: &MemoryBu
     let source = Source { geometry, width: picture.width(), height: picture.height() };
     let preprocess = decoded.elapsed();
     let (picture, share) = if drawn { (picture, Some(share)) } else { (RgbImage::default(), None) };
-    Ok(Prepared { picture, tensor, source, _memory: share, decode: decoded - started, preprocess })
+    Ok(Prepared { picture, tensor, source, memory: share, decode: decoded - started, preprocess })
 }

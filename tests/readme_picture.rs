@@ -1,0 +1,40 @@
+//! The README's picture: the shipped detector finds what `scripts/draw_smear.py` drew, and draws the picture beside it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bytes::Bytes;
+use cenet_serve::config::LimitOptions;
+use cenet_serve::infer::Engine;
+use cenet_serve::manifest::Task;
+use cenet_serve::model::{LoadOptions, Model, Repository};
+use cenet_serve::request::{Finding, InferOptions, InferRequest, Terms};
+use cenet_serve::vision::draw::PictureFormat;
+
+#[tokio::test]
+async fn the_drawn_cells_are_found() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let model = Model::load(&root.join("models/ce_fcos_bccd/1"), &LoadOptions::default()).expect("the shipped model");
+    let limits = LimitOptions { decode_threads: 1, ..LimitOptions::default() };
+    let engine = Engine::new(Repository::of(model), &limits).expect("threads");
+    let smear = std::fs::read(root.join("docs/images/smear.jpg")).expect("the drawn smear");
+    let options = InferOptions { render: Some(PictureFormat::Jpeg), ..InferOptions::default() };
+    let images = vec![Bytes::from(smear)];
+    let request =
+        InferRequest { task: Task::Detect, model: None, version: None, images, options, terms: Terms::at_leisure() };
+    let mut response = engine.infer(request).await.expect("the request is good");
+    let result = response.results.remove(0).expect("the picture is good");
+
+    let Finding::Boxes(boxes) = result.finding else { panic!("a detector gives boxes") };
+    let mut found = BTreeMap::new();
+    for detection in &boxes {
+        *found.entry(detection.label.as_str()).or_insert(0) += 1;
+    }
+    assert_eq!(found, BTreeMap::from([("RBC", 11), ("WBC", 1), ("Platelets", 4)]), "as many as were drawn");
+
+    let drawn = image::load_from_memory(&result.rendered.expect("it was asked for")).expect("a picture").to_rgb8();
+    let shown = image::open(root.join("docs/images/smear_found.jpg")).expect("the README's picture").to_rgb8();
+    assert_eq!(drawn.dimensions(), shown.dimensions());
+    let difference: u64 = drawn.iter().zip(shown.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    assert!(difference < drawn.len() as u64, "the README shows another picture: it differs by {difference} in all");
+}
