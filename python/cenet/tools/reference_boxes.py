@@ -7,36 +7,15 @@ right and lower edge in pixels of the picture. The network is that of a model di
 
 import argparse
 import sys
-import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from cenet.detection.annotations import AnnotatedPicture, read_part
+from cenet.detection.annotations import read_part
 from cenet.detection.decode import DecodeOptions, Detections
 from cenet.detection.evaluation import detect
-from cenet.detection.network import Detector
 from cenet.detection.pictures import load_for_evaluation
-from cenet.export.restore import restore_detector
-
-
-def load_model(directory: Path, backbone: str) -> tuple[Detector, tuple[int, int], str]:
-    """The network of a detector's model directory, its input's height and width, and how a picture gets to them."""
-    preprocess = tomllib.loads((directory / "model.toml").read_text(encoding="utf-8"))["preprocess"]
-    return (
-        restore_detector(directory / "model.onnx", backbone),
-        tuple(preprocess["size"]),
-        preprocess["resize"]["mode"],
-    )
-
-
-def find(
-    directory: Path, backbone: str, pictures: Sequence[AnnotatedPicture], options: DecodeOptions
-) -> list[Detections]:
-    """The objects of each picture, boxes in its own pixels."""
-    network, size, fit = load_model(directory, backbone)
-    return detect(network, load_for_evaluation(pictures, size, fit, "pictures"), 1, options)
+from cenet.export.restore import restore_directory
 
 
 def line(name: str, found: Detections) -> str:
@@ -56,7 +35,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     pictures = read_part(options.data, options.part).pictures[: options.count]
-    found = find(options.model, options.backbone, pictures, DecodeOptions(options.threshold))
+    model = restore_directory(options.model, options.backbone)
+    inputs = load_for_evaluation(pictures, model.size, model.fit, options.part)
+    found = detect(model.network, inputs, 1, DecodeOptions(options.threshold))
     for picture, detections in zip(pictures, found, strict=True):
         sys.stdout.write(f"{line(picture.path.name, detections)}\n")
 
