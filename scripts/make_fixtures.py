@@ -52,6 +52,14 @@ SPECS = {
         "filter": "bicubic",
         "resize": {"mode": "letterbox", "align": "top_left", "fill": [0, 128, 255]},
     },
+    "letterbox_odd": {
+        "size": [213, 377],
+        "filter": "lanczos",
+        "resize": {"mode": "letterbox", "align": "center", "fill": [255, 255, 255]},
+    },
+    "stretch_large": {"size": [643, 481], "filter": "bicubic", "resize": {"mode": "stretch"}},
+    "narrow_crop": {"size": [61, 17], "filter": "bicubic", "resize": {"mode": "shorter_side", "to": 67}},
+    "one_pixel": {"size": [1, 1], "filter": "lanczos", "resize": {"mode": "stretch"}},
 }
 ALL_SPECS = list(SPECS)
 FEW_SPECS = ["imagenet", "padded", "letterbox"]
@@ -60,6 +68,11 @@ FEW_SPECS = ["imagenet", "padded", "letterbox"]
 def photo(name: str, size: tuple[int, int]) -> Image.Image:
     """A photo of scikit-image in RGB, resized to `size` (width, height)."""
     return Image.fromarray(getattr(skimage.data, name)()).convert("RGB").resize(size, Image.Resampling.LANCZOS)
+
+
+def noise(size: tuple[int, int]) -> Image.Image:
+    """Independent values, the hardest case for rounding."""
+    return Image.fromarray(numpy.random.default_rng(3).integers(0, 256, (size[1], size[0], 3), numpy.uint8))
 
 
 def encoded(image: Image.Image, format: str, **options) -> bytes:
@@ -190,6 +203,14 @@ def pngs() -> Iterator[tuple[str, bytes, list[str]]]:
     yield "png_one_column.png", encoded(photo("coffee", (1, 300)), "PNG"), ["imagenet", "stretch", "letterbox"]
     yield "png_one_row.png", encoded(photo("coffee", (300, 1)), "PNG"), ["imagenet", "bicubic", "letterbox"]
     yield "png_one_pixel.png", encoded(photo("coffee", (1, 1)), "PNG"), ALL_SPECS
+    # where the height is more than twice the width, Pillow shrinks the columns first
+    for height in [540, 541, 600]:
+        yield f"png_portrait_{height}.png", encoded(photo("astronaut", (270, height)), "PNG"), ALL_SPECS
+    yield "png_tiny.png", encoded(photo("coffee", (7, 5)), "PNG"), ALL_SPECS
+    yield "png_odd.png", encoded(photo("hubble_deep_field", (1023, 511)), "PNG"), ALL_SPECS
+    yield "png_very_wide.png", encoded(photo("coffee", (60_000, 2)), "PNG"), ["stretch", "stretch_lanczos", "letterbox"]
+    yield "png_very_tall.png", encoded(photo("coffee", (2, 60_000)), "PNG"), ["stretch", "stretch_lanczos", "letterbox"]
+    yield "png_noise.png", encoded(noise((640, 480)), "PNG"), ALL_SPECS
     frames = [photo("rocket", (160, 110)), photo("coffee", (160, 110))]
     yield "png_animated.png", encoded(frames[0], "PNG", save_all=True, append_images=frames[1:]), []
 

@@ -1,89 +1,67 @@
-//! Which part of a picture lands where in the tensor, for every way to resize. Detection maps boxes back through it.
+//! Which part of a picture lands where in the tensor, for every way to resize. Detection maps boxes and masks back through it.
 
 use crate::manifest::{Align, Resize};
 
-/// A rectangle of the original picture and the rectangle of the tensor that it is resized onto.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Geometry {
-    /// What is sampled, in pixels of the original; its edges may lie between pixels.
-    pub source: SourceBox,
-    /// What it fills, in pixels of the tensor.
-    pub target: TargetBox,
-}
-
-/// A rectangle of the original picture, in its pixels.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SourceBox {
-    /// Distance from the picture's left edge.
-    pub left: f64,
-    /// Distance from the picture's upper edge.
-    pub top: f64,
-    /// Width.
-    pub width: f64,
-    /// Height.
-    pub height: f64,
-}
-
-/// A rectangle of the tensor, in its pixels.
+/// How a picture comes to lie in the tensor, axis by axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TargetBox {
-    /// Distance from the tensor's left edge.
-    pub left: u32,
-    /// Distance from the tensor's upper edge.
-    pub top: u32,
-    /// Width.
-    pub width: u32,
-    /// Height.
-    pub height: u32,
+pub struct Geometry {
+    /// Along the rows.
+    pub across: Axis,
+    /// Along the columns.
+    pub down: Axis,
+}
+
+/// One axis: all of the picture is resized, a part of that is kept, and the part laid somewhere in the tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Axis {
+    /// Pixels of the original.
+    pub length: u32,
+    /// Pixels that all of it is resized to.
+    pub resized: u64,
+    /// How many of them lie before the first that is kept.
+    pub skipped: u64,
+    /// How many are kept.
+    pub kept: u32,
+    /// Where in the tensor the first of them lies.
+    pub start: u32,
 }
 
 impl Geometry {
     /// How a picture of `width` and `height` gets to `size`, the tensor's height and width. All of them in pixels and above zero.
     pub fn new(resize: &Resize, size: [u32; 2], width: u32, height: u32) -> Self {
         let [tensor_height, tensor_width] = size;
-        let (x, y) = match *resize {
+        match *resize {
             Resize::ShorterSide { to } => {
                 let (resized_width, resized_height) = shorter_side(width, height, to);
-                (Span::center(width, resized_width, tensor_width), Span::center(height, resized_height, tensor_height))
+                Self {
+                    across: Axis::center(width, resized_width, tensor_width),
+                    down: Axis::center(height, resized_height, tensor_height),
+                }
             }
-            Resize::Stretch => (Span::whole(width, 0, tensor_width), Span::whole(height, 0, tensor_height)),
+            Resize::Stretch => {
+                Self { across: Axis::whole(width, 0, tensor_width), down: Axis::whole(height, 0, tensor_height) }
+            }
             Resize::Letterbox { align, .. } => {
                 let (inner_width, inner_height) = fitting(width, height, tensor_width, tensor_height);
                 let offset = |room: u32| if align == Align::Center { room / 2 } else { 0 };
-                (
-                    Span::whole(width, offset(tensor_width - inner_width), inner_width),
-                    Span::whole(height, offset(tensor_height - inner_height), inner_height),
-                )
+                Self {
+                    across: Axis::whole(width, offset(tensor_width - inner_width), inner_width),
+                    down: Axis::whole(height, offset(tensor_height - inner_height), inner_height),
+                }
             }
-        };
-        Self {
-            source: SourceBox { left: x.from, top: y.from, width: x.length, height: y.length },
-            target: TargetBox { left: x.to, top: y.to, width: x.target_length, height: y.target_length },
         }
     }
 
     /// The point of the original that a point of the tensor shows, both in pixels from the upper left corner. A point in the
     /// tensor's filled border lies outside the original.
     pub fn to_source(&self, x: f64, y: f64) -> (f64, f64) {
-        let (source, target) = (&self.source, &self.target);
-        (
-            source.left + (x - f64::from(target.left)) * source.width / f64::from(target.width),
-            source.top + (y - f64::from(target.top)) * source.height / f64::from(target.height),
-        )
+        (self.across.to_source(x), self.down.to_source(y))
     }
 }
 
-/// One axis of a [`Geometry`].
-struct Span {
-    from: f64,
-    length: f64,
-    to: u32,
-    target_length: u32,
-}
-
-impl Span {
-    fn whole(length: u32, to: u32, target_length: u32) -> Self {
-        Self { from: 0.0, length: f64::from(length), to, target_length }
+impl Axis {
+    fn whole(length: u32, start: u32, kept: u32) -> Self {
+        Self { length, resized: kept.into(), skipped: 0, kept, start }
     }
 
     /// Resized to `resized` pixels, of which the middle `crop` are kept, or which lie in the middle of more. torchvision rounds the
@@ -94,11 +72,13 @@ impl Span {
             let resized = resized as u32;
             return Self::whole(length, (crop - resized) / 2, resized);
         };
-        let scale = f64::from(length) / resized as f64;
-        let from = (rest as f64 / 2.0).round_ties_even() * scale;
-        let kept = if rest == 0 { f64::from(length) } else { f64::from(crop) * scale };
-        // Rounding must not push the box over the picture's edge.
-        Self { from, length: kept.min(f64::from(length) - from), to: 0, target_length: crop }
+        let skipped = (rest as f64 / 2.0).round_ties_even() as u64;
+        Self { length, resized, skipped, kept: crop, start: 0 }
+    }
+
+    /// The place on the original that a place on the tensor shows.
+    pub fn to_source(&self, place: f64) -> f64 {
+        (place - f64::from(self.start) + self.skipped as f64) * f64::from(self.length) / self.resized as f64
     }
 }
 
@@ -136,26 +116,28 @@ mod tests {
     fn the_crops_offset_is_rounded_half_to_even() {
         // (341 - 224) / 2 = 58.5 -> 58; (343 - 224) / 2 = 59.5 -> 60
         let even = Geometry::new(&IMAGENET, [224, 224], 341, 256);
-        assert_eq!((even.source.left, even.source.top), (58.0, 16.0));
+        assert_eq!((even.across.skipped, even.down.skipped), (58, 16));
         let odd = Geometry::new(&IMAGENET, [224, 224], 343, 256);
-        assert_eq!((odd.source.left, odd.source.width), (60.0, 224.0));
+        assert_eq!((odd.across.skipped, odd.across.kept), (60, 224));
+        assert_eq!(odd.to_source(0.0, 224.0), (60.0, 240.0));
     }
 
     #[test]
     fn a_picture_smaller_than_the_crop_lies_in_the_middle() {
         let geometry = Geometry::new(&Resize::ShorterSide { to: 100 }, [224, 225], 50, 50);
-        assert_eq!(geometry.target, TargetBox { left: 62, top: 62, width: 100, height: 100 });
-        assert_eq!(geometry.source, SourceBox { left: 0.0, top: 0.0, width: 50.0, height: 50.0 });
+        let axis = Axis { length: 50, resized: 100, skipped: 0, kept: 100, start: 62 };
+        assert_eq!(geometry, Geometry { across: axis, down: axis });
     }
 
     #[test]
     fn a_letterbox_keeps_the_aspect_ratio() {
         let geometry = Geometry::new(&CENTER, [320, 320], 640, 427);
         // 427 / 2 = 213.5 -> 214, leaving 106 rows
-        assert_eq!(geometry.target, TargetBox { left: 0, top: 53, width: 320, height: 214 });
+        assert_eq!(geometry.across, Axis { length: 640, resized: 320, skipped: 0, kept: 320, start: 0 });
+        assert_eq!(geometry.down, Axis { length: 427, resized: 214, skipped: 0, kept: 214, start: 53 });
         let corner = Resize::Letterbox { align: Align::TopLeft, fill: [0; 3] };
-        assert_eq!(Geometry::new(&corner, [320, 320], 640, 427).target.top, 0);
-        assert_eq!(Geometry::new(&CENTER, [320, 320], 1, 10_000).target.width, 1);
+        assert_eq!(Geometry::new(&corner, [320, 320], 640, 427).down.start, 0);
+        assert_eq!(Geometry::new(&CENTER, [320, 320], 1, 10_000).across.kept, 1);
     }
 
     #[test]
@@ -172,11 +154,11 @@ mod tests {
     proptest! {
         #[test]
         fn boxes_stay_inside(resize in any_resize(), size in [1u32..1000, 1u32..1000], width in 1u32..70_000, height in 1u32..70_000) {
-            let Geometry { source, target } = Geometry::new(&resize, size, width, height);
-            prop_assert!(source.left >= 0.0 && source.left + source.width <= f64::from(width));
-            prop_assert!(source.top >= 0.0 && source.top + source.height <= f64::from(height));
-            prop_assert!(source.width > 0.0 && source.height > 0.0 && target.width > 0 && target.height > 0);
-            prop_assert!(target.left + target.width <= size[1] && target.top + target.height <= size[0]);
+            let Geometry { across, down } = Geometry::new(&resize, size, width, height);
+            for (axis, length) in [(across, size[1]), (down, size[0])] {
+                prop_assert!(axis.kept > 0 && axis.start + axis.kept <= length);
+                prop_assert!(axis.skipped + u64::from(axis.kept) <= axis.resized);
+            }
         }
     }
 }

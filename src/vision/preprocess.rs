@@ -1,7 +1,6 @@
 //! From an RGB picture to the model's input: resize, crop or letterbox, normalise, lay out. Pure functions of a [`Preprocess`].
 //!
-//! Resizing works on 8-bit values as Pillow does, antialiased, and agrees with it within 1 of 255; only the pixels that the crop keeps
-//! are computed.
+//! Resizing works on 8-bit values and gives Pillow's, antialiased; only the pixels that the crop keeps are computed.
 
 mod resample;
 
@@ -101,7 +100,7 @@ impl Preprocessor {
         }
         let geometry = self.geometry(width, height);
         let mut canvas = self.canvas(&geometry);
-        resample::resample(picture, &geometry, self.filter, &mut canvas)?;
+        resample::resample(picture, &geometry, self.filter, &mut canvas);
         Ok((canvas, geometry))
     }
 
@@ -112,7 +111,7 @@ impl Preprocessor {
             Resize::Letterbox { fill, .. } => fill,
             Resize::ShorterSide { .. } | Resize::Stretch => [0; 3],
         };
-        if fill == [0; 3] || (geometry.target.width, geometry.target.height) == (width, height) {
+        if fill == [0; 3] || (geometry.across.kept, geometry.down.kept) == (width, height) {
             return RgbImage::new(width, height);
         }
         RgbImage::from_pixel(width, height, Rgb(fill))

@@ -1,82 +1,79 @@
-//! Resampling with Pillow's kernels.
+//! Resizing as Pillow's `Image.resize` does it with 8-bit RGB pictures, to the bit.
+//!
+//! The algorithm is that of Pillow's `Resample.c` (MIT-CMU licence), written anew: weights in fixed point, one axis after the
+//! other, rounded to 8 bits in between. The weights are those of the whole picture's resize, though only the pixels that the crop
+//! keeps are computed. Memory is bounded for a picture of any shape.
 
-use std::fmt::Display;
+mod columns;
+mod nearest;
+mod rows;
+mod weights;
 
-use fast_image_resize::images::{CroppedImageMut, Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
-use crate::error::{ErrorKind, InferError, Result};
+use self::rows::Taps;
+use self::weights::{HALF, Kernel, clip};
 use crate::manifest::Filter;
-use crate::vision::geometry::{Geometry, SourceBox, TargetBox};
+use crate::vision::geometry::{Axis, Geometry};
 
-/// Resamples the geometry's part of `picture` onto its part of `canvas`; the rest of `canvas` stays as it is.
-///
-/// # Errors
-/// `Internal` when the geometry reaches beyond the picture or the canvas.
-pub(super) fn resample(picture: &RgbImage, geometry: &Geometry, filter: Filter, canvas: &mut RgbImage) -> Result<()> {
-    match reach(filter) {
-        Some(reach) => rows_first(picture, geometry, filter, reach, canvas),
-        None => onto(picture, geometry.source, geometry.target, filter, canvas),
+/// Resamples the geometry's part of `picture` onto its part of `canvas`; the rest of `canvas` stays as it is. `geometry` is
+/// one of `picture`, for a tensor of `canvas`'s size.
+pub(super) fn resample(picture: &RgbImage, geometry: &Geometry, filter: Filter, canvas: &mut RgbImage) {
+    match Kernel::of(filter) {
+        None => nearest::resample(picture, geometry, canvas),
+        Some(kernel) if shrinks_mostly_in_height(geometry) => columns_first(picture, geometry, kernel, canvas),
+        Some(kernel) => rows_first(picture, geometry, kernel, canvas),
     }
 }
 
-/// How far a kernel reaches, in pixels; none for a single pixel.
-///
-/// Between two passes values are rounded and cut off at 0 and 255, so the passes' order shows. The library takes the columns
-/// first, Pillow the rows.
-fn reach(filter: Filter) -> Option<f64> {
-    match filter {
-        Filter::Nearest => None,
-        Filter::Bilinear => Some(1.0),
-        Filter::Bicubic => Some(2.0),
-        Filter::Lanczos => Some(3.0),
+/// Whether Pillow takes the columns first, since version 13; the rounding in between makes it visible.
+fn shrinks_mostly_in_height(geometry: &Geometry) -> bool {
+    let shrunk = |axis: &Axis| i64::from(axis.length) - axis.resized as i64;
+    let height = shrunk(&geometry.down);
+    height > 0 && height > 2 * shrunk(&geometry.across)
+}
+
+/// Holds no more than the picture or the canvas: what would be stretched before it shrinks comes columns first.
+fn rows_first(picture: &RgbImage, geometry: &Geometry, kernel: Kernel, canvas: &mut RgbImage) {
+    let row_len = 3 * geometry.across.kept as usize;
+    let windows: Vec<_> = (0..geometry.down.kept).map(|position| kernel.window(&geometry.down, position)).collect();
+    let first = windows.iter().map(|window| window.first).min().unwrap_or(0);
+    let end = windows.iter().map(|window| window.first + window.weights.len()).max().unwrap_or(0);
+    let mut strip = vec![0; (end - first) * row_len];
+    rows::resample(picture, first..end, &geometry.across, kernel, &mut strip);
+    let mut sums = vec![0; row_len];
+    for (window, row) in windows.iter().zip(target_rows(geometry, canvas)) {
+        sums.fill(HALF);
+        columns::add(&strip[(window.first - first) * row_len..], &window.weights, &mut sums);
+        clip_all(&sums, row);
     }
 }
 
-/// Resamples along the rows into a strip of the rows that are needed, then along the columns.
-fn rows_first(
-    picture: &RgbImage,
-    geometry: &Geometry,
-    filter: Filter,
-    reach: f64,
-    canvas: &mut RgbImage,
-) -> Result<()> {
-    let (source, target) = (geometry.source, geometry.target);
-    let scale = source.height / f64::from(target.height);
-    let margin = reach * scale.max(1.0) + 1.0;
-    let first = (source.top - margin).floor().max(0.0);
-    let last = (source.top + source.height + margin).ceil().min(f64::from(picture.height()));
-    let rows = SourceBox { top: first, height: last - first, ..source };
-    let mut strip = RgbImage::new(target.width, rows.height as u32);
-    let whole_strip = TargetBox { left: 0, top: 0, width: target.width, height: strip.height() };
-    onto(picture, rows, whole_strip, filter, &mut strip)?;
-    let columns =
-        SourceBox { left: 0.0, top: source.top - first, width: f64::from(target.width), height: source.height };
-    onto(&strip, columns, target, filter, canvas)
-}
-
-/// Resamples `source` of `picture` onto `target` of `canvas`.
-fn onto(picture: &RgbImage, source: SourceBox, target: TargetBox, filter: Filter, canvas: &mut RgbImage) -> Result<()> {
-    let options =
-        ResizeOptions::new().resize_alg(algorithm(filter)).crop(source.left, source.top, source.width, source.height);
-    let from = ImageRef::new(picture.width(), picture.height(), picture, PixelType::U8x3).map_err(internal)?;
-    let (width, height) = canvas.dimensions();
-    let mut to = Image::from_slice_u8(width, height, canvas, PixelType::U8x3).map_err(internal)?;
-    let mut part =
-        CroppedImageMut::new(&mut to, target.left, target.top, target.width, target.height).map_err(internal)?;
-    Resizer::new().resize(&from, &mut part, &options).map_err(internal)
-}
-
-fn algorithm(filter: Filter) -> ResizeAlg {
-    match filter {
-        Filter::Nearest => ResizeAlg::Nearest,
-        Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-        Filter::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-        Filter::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+fn columns_first(picture: &RgbImage, geometry: &Geometry, kernel: Kernel, canvas: &mut RgbImage) {
+    let row_len = 3 * picture.width() as usize;
+    let taps = Taps::new(&geometry.across, kernel, 0..geometry.across.kept);
+    let mut sums = vec![0; row_len];
+    let mut line = vec![0; taps.reach.max(row_len)];
+    for (position, row) in target_rows(geometry, canvas).enumerate() {
+        let window = kernel.window(&geometry.down, position as u32);
+        sums.fill(HALF);
+        columns::add(&picture.as_raw()[window.first * row_len..], &window.weights, &mut sums);
+        clip_all(&sums, &mut line);
+        taps.apply([&line], [row]);
     }
 }
 
-fn internal(error: impl Display) -> InferError {
-    InferError::new(ErrorKind::Internal, format!("resizing failed: {error}"))
+fn clip_all(sums: &[i32], bytes: &mut [u8]) {
+    for (byte, sum) in bytes.iter_mut().zip(sums) {
+        *byte = clip(*sum);
+    }
+}
+
+/// The rows of `canvas` that the picture fills, each from its first filled pixel to its last.
+fn target_rows<'a>(geometry: &Geometry, canvas: &'a mut RgbImage) -> impl Iterator<Item = &'a mut [u8]> + use<'a> {
+    let Geometry { across, down } = *geometry;
+    let row_len = 3 * canvas.width() as usize;
+    let filled = 3 * across.start as usize..3 * (across.start + across.kept) as usize;
+    let rows = canvas.chunks_exact_mut(row_len).skip(down.start as usize).take(down.kept as usize);
+    rows.map(move |row| &mut row[filled.clone()])
 }
