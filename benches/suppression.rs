@@ -15,7 +15,7 @@ fn candidates(classes: usize) -> Vec<Candidate> {
         let (width, height) =
             (10.0 + 50.0 * share(index, 0.569_840_290_9), 10.0 + 50.0 * share(index, 0.324_717_957_2));
         let bounds = [x, y, x + width, y + height];
-        Candidate { bounds, score: share(index, 0.414_213_562_3), class: index % classes }
+        Candidate { bounds, score: share(index, 0.414_213_562_3), class: index % classes, row: index }
     };
     (0..CANDIDATES).map(candidate).collect()
 }

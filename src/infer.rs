@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use image::RgbImage;
-use ndarray::Array3;
+use ndarray::{Array3, ArrayD};
 
 use crate::admission::Admission;
 use crate::config::LimitOptions;
 use crate::cpu::CpuPool;
 use crate::error::{ErrorKind, InferError, Result};
+use crate::manifest::Task;
 use crate::metrics::Metrics;
 use crate::model::{Model, Repository};
 use crate::reading::Reading;
@@ -58,44 +59,53 @@ impl Engine {
         if request.images.is_empty() {
             return Err(InferError::new(ErrorKind::InvalidRequest, "the request holds no image"));
         }
-        let reading = Reading::new(model, &request.options)?;
+        let reading = Arc::new(Reading::new(model, &request.options)?);
         let _permit = self.admission.admit(request.images.len())?;
         let pictures = request.images.into_iter().map(|image| self.infer_image(model, image, &reading));
         Ok(InferResponse { model: Arc::clone(model), results: join_all(pictures).await })
     }
 
-    async fn infer_image(&self, model: &Arc<Model>, image: Bytes, reading: &Reading) -> Result<ImageResult> {
+    async fn infer_image(&self, model: &Arc<Model>, image: Bytes, reading: &Arc<Reading>) -> Result<ImageResult> {
         let result = self.run_stages(model, image, reading).await;
         self.metrics.record_image(&model.directory.name, &result);
         result
     }
 
-    async fn run_stages(&self, model: &Arc<Model>, image: Bytes, reading: &Reading) -> Result<ImageResult> {
+    async fn run_stages(&self, model: &Arc<Model>, image: Bytes, reading: &Arc<Reading>) -> Result<ImageResult> {
         let started = Instant::now();
         let mut timings = Timings::default();
         let (owner, limits, drawn) = (Arc::clone(model), self.decode_limits, reading.render.is_some());
-        let mut prepared = self.cpu.run(move || prepare(&image, &owner, &limits, drawn)).await?;
+        let prepared = self.cpu.run(move || prepare(&image, &owner, &limits, drawn)).await?;
         (timings.decode, timings.preprocess) = (prepared.decode, prepared.preprocess);
         let answer = model.batcher.infer(prepared.tensor.into_dyn()).await?;
         (timings.queue, timings.inference) = (answer.queue, answer.inference);
         let finishing = Instant::now();
-        let outputs: Vec<_> = model.head_outputs.iter().map(|&position| &answer.outputs[position]).collect();
-        let finding = reading.read(&model.directory, &outputs, &prepared.source)?;
-        let rendered = self.render(reading, &finding, std::mem::take(&mut prepared.picture)).await?;
+        let (source, reading, owner) = (prepared.source, Arc::clone(reading), Arc::clone(model));
+        let finish = move || finish(&reading, &owner, &answer.outputs, &source, prepared.picture);
+        // labels are read in microseconds; boxes with masks and a drawing keep a core busy
+        let finished =
+            if model.directory.manifest.task == Task::Classify { finish() } else { self.cpu.run(finish).await };
+        let (finding, rendered) = finished?;
         timings.postprocess = finishing.elapsed();
         timings.total = started.elapsed();
-        Ok(ImageResult { size: [prepared.source.width, prepared.source.height], finding, rendered, timings })
+        Ok(ImageResult { size: [source.width, source.height], finding, rendered, timings })
     }
+}
 
-    async fn render(&self, reading: &Reading, finding: &Finding, mut picture: RgbImage) -> Result<Option<Bytes>> {
-        let (Some(format), Finding::Boxes(boxes)) = (reading.render, finding) else { return Ok(None) };
-        let boxes = boxes.clone();
-        let file = self.cpu.run(move || {
-            draw(&mut picture, &boxes);
-            encode(&picture, format)
-        });
-        Ok(Some(Bytes::from(file.await?)))
-    }
+/// Reads the network's outputs, and draws what they say where that is asked for.
+fn finish(
+    reading: &Reading,
+    model: &Model,
+    outputs: &[ArrayD<f32>],
+    source: &Source,
+    mut picture: RgbImage,
+) -> Result<(Finding, Option<Bytes>)> {
+    let outputs: Vec<_> = model.head_outputs.iter().map(|&position| &outputs[position]).collect();
+    let finding = reading.read(&model.directory, &outputs, source)?;
+    let (Some(format), Finding::Boxes(boxes)) = (reading.render, &finding) else { return Ok((finding, None)) };
+    draw(&mut picture, boxes);
+    let file = encode(&picture, format)?;
+    Ok((finding, Some(Bytes::from(file))))
 }
 
 struct Prepared {

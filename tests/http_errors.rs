@@ -1,30 +1,66 @@
-//! What is wrong with a request is told with the right status and a stable code, and the server goes on.
+//! What is wrong with a request is told with the right status and a stable code, and the server goes on. Every case is one of
+//! `/classify` and of `/detect`.
 
 mod support;
 
 use std::sync::mpsc;
 
 use axum::Router;
-use cenet_serve::error::{ErrorKind, InferError};
-use support::{MAX_BODY_BYTES, MeanColor, Reply, Scripted, blue_png, form, get, model, post, red_jpeg, service};
+use cenet_serve::backend::Backend;
+use cenet_serve::error::{ErrorKind, InferError, Result};
+use ndarray::{ArrayD, array};
+use support::{
+    MAX_BODY_BYTES, MeanColor, Reply, Scripted, blue_png, detector, form, get, model, post, red_jpeg, service,
+};
 
-/// Checks the problem details, then that a good picture is still answered.
-async fn refused(service: &Router, case: &str, reply: Reply, status: u16, code: &str) {
-    let text = String::from_utf8_lossy(&reply.body).into_owned();
-    assert_eq!(reply.status, status, "{case}: {text}");
-    assert_eq!(reply.content_type(), "application/problem+json", "{case}");
-    let problem = reply.json();
-    assert_eq!(problem["code"], code, "{case}: {text}");
-    assert_eq!(problem["status"], status, "{case}");
-    assert!(problem["title"].is_string(), "{case}");
-    assert!(problem["detail"].as_str().is_some_and(|detail| detail.len() > 15), "{case}: {text}");
-    let next = post(service, "/classify?top_k=1", "image/png", blue_png()).await.predictions();
-    assert_eq!(next[0]["label"], "blue", "after {case}");
+/// A route, with a service that answers on it.
+struct Route {
+    path: &'static str,
+    service: Router,
+}
+
+/// Both routes, each over a network that answers well.
+fn routes() -> [Route; 2] {
+    [classifies(MeanColor), detects(Scripted(one_blue_box))]
+}
+
+fn classifies(network: impl Backend + 'static) -> Route {
+    Route { path: "/classify", service: service(model("colors", network, 8)) }
+}
+
+fn detects(network: impl Backend + 'static) -> Route {
+    Route { path: "/detect", service: service(detector("boxes", network)) }
+}
+
+/// What a detector's network gives: a box of the third label, whatever it sees.
+fn one_blue_box(_: ArrayD<f32>) -> Result<Vec<ArrayD<f32>>> {
+    Ok(vec![array![[1.0, 1.0, 5.0, 5.0]].into_dyn(), array![2.0].into_dyn(), array![0.9].into_dyn()])
+}
+
+impl Route {
+    async fn post(&self, query: &str, content_type: &str, body: impl Into<axum::body::Body>) -> Reply {
+        post(&self.service, &format!("{}{query}", self.path), content_type, body).await
+    }
+
+    /// Checks the problem details, then that a good picture is still answered.
+    async fn refused(&self, case: &str, reply: Reply, status: u16, code: &str) {
+        let case = format!("{} {case}", self.path);
+        let text = String::from_utf8_lossy(&reply.body).into_owned();
+        assert_eq!(reply.status, status, "{case}: {text}");
+        assert_eq!(reply.content_type(), "application/problem+json", "{case}");
+        let problem = reply.json();
+        assert_eq!(problem["code"], code, "{case}: {text}");
+        assert_eq!(problem["status"], status, "{case}");
+        assert!(problem["title"].is_string(), "{case}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.len() > 15), "{case}: {text}");
+        let next = self.post("", "image/png", blue_png()).await.json();
+        let found = if self.path == "/classify" { &next["predictions"] } else { &next["detections"] };
+        assert_eq!(found[0]["label"], "blue", "after {case}: {next}");
+    }
 }
 
 #[tokio::test]
 async fn bodies_that_are_no_good_picture() {
-    let service = service(model("colors", MeanColor, 8));
     let jpeg = red_jpeg();
     let part = |percent: usize| jpeg[..jpeg.len() * percent / 100].to_vec();
     let cases: [(&str, &str, Vec<u8>, u16, &str); 12] = [
@@ -41,87 +77,99 @@ async fn bodies_that_are_no_good_picture() {
         ("empty base64", "application/json", br#"{"image": ""}"#.to_vec(), 400, "empty_body"),
         ("misspelt key", "application/json", br#"{"imge": "AAAA"}"#.to_vec(), 400, "invalid_request"),
     ];
-    for (case, content_type, body, status, code) in cases {
-        let reply = post(&service, "/classify", content_type, body).await;
-        refused(&service, case, reply, status, code).await;
+    for route in routes() {
+        for (case, content_type, body, status, code) in &cases {
+            let reply = route.post("", content_type, body.clone()).await;
+            route.refused(case, reply, *status, code).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn forms_that_hold_no_picture() {
-    let service = service(model("colors", MeanColor, 8));
     let (content_type, nothing) = form(&[]);
-    let reply = post(&service, "/classify", &content_type, nothing).await;
-    refused(&service, "no file", reply, 400, "invalid_request").await;
     let (_, mut broken) = form(&[&red_jpeg()]);
     broken.truncate(broken.len() - 40);
-    let reply = post(&service, "/classify", &content_type, broken).await;
-    refused(&service, "broken off", reply, 400, "invalid_request").await;
-    let reply = post(&service, "/classify", "multipart/form-data", "").await;
-    refused(&service, "no boundary", reply, 400, "invalid_request").await;
-    let option = "--boundary\r\ncontent-disposition: form-data; name=\"top_k\"\r\n\r\n3\r\n--boundary--\r\n";
-    let reply = post(&service, "/classify", &content_type, option).await;
-    refused(&service, "an option in the form", reply, 400, "invalid_request").await;
+    let option = b"--boundary\r\ncontent-disposition: form-data; name=\"top_k\"\r\n\r\n3\r\n--boundary--\r\n".to_vec();
     let (_, large) = form(&[&vec![0; MAX_BODY_BYTES]]);
-    let reply = post(&service, "/classify", &content_type, large).await;
-    refused(&service, "oversize form", reply, 413, "payload_too_large").await;
+    let (_, crowd) = form(&[red_jpeg().as_slice(); 5]);
+    let cases: [(&str, &str, Vec<u8>, u16, &str); 6] = [
+        ("no file", &content_type, nothing, 400, "invalid_request"),
+        ("broken off", &content_type, broken, 400, "invalid_request"),
+        ("no boundary", "multipart/form-data", vec![], 400, "invalid_request"),
+        ("an option in the form", &content_type, option, 400, "invalid_request"),
+        ("oversize form", &content_type, large, 413, "payload_too_large"),
+        ("five pictures where four fit", &content_type, crowd, 400, "invalid_request"),
+    ];
+    for route in routes() {
+        for (case, content_type, body, status, code) in &cases {
+            let reply = route.post("", content_type, body.clone()).await;
+            route.refused(case, reply, *status, code).await;
+        }
+    }
 }
 
 #[tokio::test]
 async fn parameters_out_of_their_range() {
-    let service = service(model("colors", MeanColor, 8));
-    let cases = [
-        ("top_k=0", 400, "invalid_parameter"),
-        ("top_k=-1", 400, "invalid_parameter"),
-        ("top_k=many", 400, "invalid_parameter"),
-        ("threshold=NaN", 400, "invalid_parameter"),
-        ("topk=3", 400, "invalid_parameter"),
-        ("model=nobody", 404, "model_not_found"),
-        ("version=7", 404, "model_not_found"),
-        ("version=new", 400, "invalid_parameter"),
+    let both = [
+        ("?threshold=NaN", 400, "invalid_parameter"),
+        ("?threshold=high", 400, "invalid_parameter"),
+        ("?treshold=0.3", 400, "invalid_parameter"),
+        ("?model=nobody", 404, "model_not_found"),
+        ("?version=7", 404, "model_not_found"),
+        ("?version=new", 400, "invalid_parameter"),
     ];
-    for (query, status, code) in cases {
-        let reply = post(&service, &format!("/classify?{query}"), "image/jpeg", red_jpeg()).await;
-        refused(&service, query, reply, status, code).await;
+    let own = [
+        ["?top_k=0", "?top_k=-1", "?top_k=many", "?iou=0.5"],
+        ["?max_detections=0", "?iou=1.5", "?iou=NaN", "?classes=purple"],
+    ];
+    for (route, own) in routes().iter().zip(own) {
+        for (query, status, code) in both.into_iter().chain(own.map(|query| (query, 400, "invalid_parameter"))) {
+            let reply = route.post(query, "image/jpeg", red_jpeg()).await;
+            route.refused(query, reply, status, code).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn paths_and_methods_that_are_not_served() {
-    let service = service(model("colors", MeanColor, 8));
-    refused(&service, "path", get(&service, "/nothing").await, 404, "route_not_found").await;
-    let reply = get(&service, "/classify").await;
-    assert_eq!(reply.headers["allow"], "POST");
-    refused(&service, "method", reply, 405, "method_not_allowed").await;
+    for route in routes() {
+        route.refused("path", get(&route.service, "/nothing").await, 404, "route_not_found").await;
+        let reply = get(&route.service, route.path).await;
+        assert_eq!(reply.headers["allow"], "POST");
+        route.refused("method", reply, 405, "method_not_allowed").await;
+    }
 }
 
-#[tokio::test]
-async fn too_many_pictures_at_once() {
-    let service = service(model("colors", MeanColor, 8));
-    let picture = red_jpeg();
-    let (content_type, body) = form(&[picture.as_slice(); 5]);
-    let reply = post(&service, "/classify", &content_type, body).await;
-    refused(&service, "five where four fit", reply, 400, "invalid_request").await;
-}
-
-#[tokio::test]
-async fn a_network_that_fails_or_panics_fails_one_request() {
-    let mut mean_color = MeanColor;
+/// Each second answer is `good`'s; before it come an error, a panic, and outputs that are no numbers and of a wrong shape.
+fn failing(
+    mut good: impl FnMut(ArrayD<f32>) -> Result<Vec<ArrayD<f32>>> + Send + 'static,
+    wrong: impl Fn() -> Vec<ArrayD<f32>> + Send + 'static,
+) -> impl Backend + 'static {
     let mut calls = 0;
-    let network = Scripted(move |input| {
+    Scripted(move |input| {
         calls += 1;
         match calls {
             1 => Err(InferError::new(ErrorKind::InferenceFailed, "the network refuses this picture")),
             3 => panic!("a kernel's defect"),
-            5 => Ok(vec![ndarray::ArrayD::from_elem(vec![1, 3], f32::NAN)]),
-            7 => Ok(vec![ndarray::ArrayD::zeros(vec![1, 2])]),
-            _ => cenet_serve::backend::Backend::infer(&mut mean_color, input),
+            5 => Ok(good(input)?.into_iter().map(|output| output * f32::NAN).collect()),
+            7 => Ok(wrong()),
+            _ => good(input),
         }
-    });
-    let service = service(model("colors", network, 8));
-    for case in ["an error", "a panic", "not a number", "a wrong shape"] {
-        let reply = post(&service, "/classify", "image/png", blue_png()).await;
-        refused(&service, case, reply, 500, "inference_failed").await;
+    })
+}
+
+#[tokio::test]
+async fn a_network_that_fails_or_panics_fails_one_request() {
+    let two_scores = || vec![ArrayD::zeros(vec![1, 2])];
+    let three_edges = || [vec![1, 3], vec![1], vec![1]].map(ArrayD::zeros).to_vec();
+    let routes =
+        [classifies(failing(|input| MeanColor.infer(input), two_scores)), detects(failing(one_blue_box, three_edges))];
+    for route in routes {
+        for case in ["an error", "a panic", "not a number", "a wrong shape"] {
+            let reply = route.post("", "image/png", blue_png()).await;
+            route.refused(case, reply, 500, "inference_failed").await;
+        }
     }
 }
 
@@ -133,7 +181,7 @@ async fn what_does_not_fit_is_turned_away_at_once() {
     let network = Scripted(move |input| {
         begun.send(()).expect("the test listens");
         wait_until_let_go.recv().expect("the test lets go");
-        cenet_serve::backend::Backend::infer(&mut mean_color, input)
+        mean_color.infer(input)
     });
     let service = service(model("colors", network, 8));
     let (content_type, body) = form(&[blue_png().as_slice(); 4]);

@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from pycocotools import mask
 from torchvision.models import detection
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
@@ -21,7 +22,7 @@ from cenet.checkpoint import UntrainedBlockError
 from cenet.detection.torchvision_detectors import KINDS, build_torchvision_detector
 from cenet.export import BoxesHead, ExportError, GoldenSource, Preprocess, cli, export_model, one_picture
 from cenet.export.graph import block_nodes, to_onnx
-from cenet.placement import place
+from cenet.placement import Placement, place
 from cenet.tools.tiny_detector import SIZE, export_tiny_detector, tiny_detector
 from cenet.tools.tiny_model import LABELS, picture
 
@@ -54,6 +55,15 @@ def whole_pipeline(detector: torch.nn.Module, tensor: np.ndarray) -> dict[str, n
     with torch.inference_mode():
         (found,) = detector.eval()([torch.from_numpy(tensor[0])])
     return {name: value.numpy() for name, value in found.items()}
+
+
+def whole_masks(detector: torch.nn.Module, tensor: np.ndarray, placement: Placement) -> np.ndarray:
+    """Which pixels of the original picture torchvision's masks cover: [D, height, width]."""
+    with torch.inference_mode():
+        boxes, _, _, masks = one_picture(detector).eval()(torch.from_numpy(tensor))
+    scale = torch.tensor([inner / side for inner, side in zip(placement.inner, placement.picture, strict=True)] * 2)
+    on_picture = (boxes - torch.tensor(placement.offset * 2)) / scale
+    return (paste_masks_in_image(masks, on_picture, placement.picture[::-1])[:, 0] >= 0.5).numpy()
 
 
 def test_an_exported_detector_finds_what_torchvision_finds(exported, tmp_path):
@@ -245,3 +255,9 @@ def test_the_server_finds_what_torchvision_finds(exported, server_binary, tmp_pa
         assert [entry["index"] + 1 for entry in found] == expected["labels"][visible].tolist()
         np.testing.assert_allclose([entry["score"] for entry in found], expected["scores"][visible], atol=1e-3)
         np.testing.assert_allclose([entry["box"] for entry in found], boxes[visible], atol=0.1)
+        if kind == "mask_rcnn":
+            masks = np.stack([mask.decode(entry["mask"]) for entry in found])
+            expected_masks = whole_masks(detector, PREPROCESS.load(file), placement)[visible]
+            assert masks.shape == expected_masks.shape and 0.05 < masks.mean() < 0.95
+            print((masks != expected_masks).sum((1,2)), expected_masks.sum((1,2)))
+            np.testing.assert_array_equal(masks, expected_masks)

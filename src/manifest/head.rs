@@ -80,6 +80,23 @@ pub struct BoxesHead {
     /// The number that stands for the first label: 1 where 0 is background.
     #[serde(default)]
     pub first_class: usize,
+    /// Name of the output with each box's mask, `[D, 1, h, w]` or `[D, h, w]`, values from 0 to 1.
+    #[serde(default)]
+    pub masks: Option<String>,
+    /// What the masks lie on.
+    #[serde(default)]
+    pub mask_frame: MaskFrame,
+}
+
+/// What masks lie on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaskFrame {
+    /// Each on its box, as torchvision's Mask R-CNN has them before they are pasted.
+    #[default]
+    Box,
+    /// On the tensor, and of its size.
+    Input,
 }
 
 /// YOLOX as its exporter writes it, not decoded in the graph.
@@ -109,7 +126,9 @@ impl Head {
             Self::Fcos(head) => {
                 head.levels.iter().flat_map(|level| [&*level.classes, &level.distances, &level.centerness]).collect()
             }
-            Self::Boxes(head) => vec![&head.boxes, &head.classes, &head.scores],
+            Self::Boxes(head) => {
+                [&head.boxes, &head.classes, &head.scores].into_iter().chain(&head.masks).map(String::as_str).collect()
+            }
             Self::Yolox(head) => vec![&head.output],
         }
     }

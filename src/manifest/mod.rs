@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use head::{Activation, BoxesHead, FcosHead, FcosLevel, Head, ScoresHead, YoloxHead};
+pub use head::{Activation, BoxesHead, FcosHead, FcosLevel, Head, MaskFrame, ScoresHead, YoloxHead};
 pub use preprocess::{Align, AlphaPolicy, Color, ExifPolicy, Filter, Layout, Preprocess, Resize, SixteenBitPolicy};
 
 /// The version of the manifest's format that this server reads.

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use super::{GoldenReport, LoadError, LoadResult, OnnxSession, SessionOptions, golden, name_and_version};
 use crate::backend::{Signature, TensorInfo};
 use crate::batch::Batching;
-use crate::manifest::{Head, Manifest};
+use crate::manifest::{Head, Manifest, MaskFrame};
 use crate::vision::preprocess::Preprocessor;
 
 /// The file that makes a folder a model directory.
 pub(super) const MANIFEST_FILE: &str = "model.toml";
+/// A dimension of any length.
+const ANY: i64 = -1;
 
 /// What a model directory declares.
 #[derive(Debug, Clone)]
@@ -84,10 +86,30 @@ impl ModelDirectory {
         require_shape(input, &self.batch_shape(1).map(|length| length as i64))?;
         let outputs = self.manifest.head.outputs().into_iter().map(|name| output_position(name, signature));
         let positions: Vec<_> = outputs.collect::<LoadResult<_>>()?;
-        if let Head::Scores(_) = self.manifest.head {
-            require_shape(&signature.outputs[positions[0]], &[1, self.labels.len() as i64])?;
+        match &self.manifest.head {
+            Head::Scores(_) => require_shape(&signature.outputs[positions[0]], &[1, self.labels.len() as i64])?,
+            Head::Boxes(head) => {
+                require_shape(&signature.outputs[positions[0]], &[ANY, 4])?;
+                if let Some(masks) = positions.get(3) {
+                    self.require_masks(head.mask_frame, &signature.outputs[*masks])?;
+                }
+            }
+            Head::Fcos(_) | Head::Yolox(_) => {}
         }
         Ok(positions)
+    }
+
+    /// Masks may have an axis of one between the detections and their rows.
+    fn require_masks(&self, frame: MaskFrame, masks: &TensorInfo) -> LoadResult<()> {
+        let [height, width] = match frame {
+            MaskFrame::Box => [ANY; 2],
+            MaskFrame::Input => self.manifest.preprocess.size.map(i64::from),
+        };
+        if masks.shape.len() == 3 {
+            require_shape(masks, &[ANY, height, width])
+        } else {
+            require_shape(masks, &[ANY, 1, height, width])
+        }
     }
 
     /// Whether the network's outputs have a batch axis: boxes that a graph has decoded are of one picture at a time.
@@ -133,10 +155,11 @@ fn read_labels(path: &Path) -> LoadResult<Vec<String>> {
     }
 }
 
-/// `expected` is one batch's shape; the network may leave any dimension open.
+/// `expected` is one batch's shape, [`ANY`] where any length goes; the network may leave any dimension open.
 fn require_shape(tensor: &TensorInfo, expected: &[i64]) -> LoadResult<()> {
     let same_rank = tensor.shape.len() == expected.len();
-    let fits = tensor.shape.iter().zip(expected).all(|(given, wanted)| *given == -1 || given == wanted);
+    let fits =
+        tensor.shape.iter().zip(expected).all(|(given, wanted)| *given == ANY || *wanted == ANY || given == wanted);
     if tensor.data_type == "f32" && same_rank && fits {
         return Ok(());
     }

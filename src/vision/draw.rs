@@ -1,4 +1,4 @@
-//! Boxes, labels and scores drawn on a picture: legible at any size, a colour a class.
+//! Boxes, masks, labels and scores drawn on a picture: legible at any size, a colour a class.
 
 use std::io::Cursor;
 use std::sync::LazyLock;
@@ -8,7 +8,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 use imageproc::drawing::{draw_filled_rect_mut, draw_text_mut, text_size};
 use imageproc::rect::Rect;
 
-use super::detect::Detection;
+use super::detect::{Detection, Mask};
 use crate::error::{ErrorKind, InferError, Result};
 
 /// DejaVu Sans, whose licence stands beside it.
@@ -20,6 +20,8 @@ static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
 const HUE_STEP: f32 = 0.618_034;
 const SATURATION: f32 = 0.75;
 const VALUE: f32 = 0.95;
+/// How much of its class's colour a covered pixel takes on.
+const TINT: f32 = 0.45;
 
 /// Files that a drawn picture may become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,11 @@ pub fn draw(picture: &mut RgbImage, detections: &[Detection]) {
     let shorter = picture.width().min(picture.height());
     let thickness = (shorter / 200).max(2);
     let text_height = (shorter as f32 / 28.0).max(12.0);
+    for detection in detections.iter().rev() {
+        if let Some(mask) = &detection.mask {
+            tint(picture, mask, class_color(detection.index));
+        }
+    }
     for detection in detections.iter().rev() {
         let color = class_color(detection.index);
         draw_frame(picture, &detection.bounds, thickness, color);
@@ -55,6 +62,17 @@ pub fn encode(picture: &RgbImage, format: PictureFormat) -> Result<Vec<u8>> {
     let written = picture.write_to(&mut file, format);
     written.map_err(|error| InferError::new(ErrorKind::Internal, format!("the picture can't be encoded: {error}")))?;
     Ok(file.into_inner())
+}
+
+/// Mixes `color` into the pixels that `mask`, one of `picture`, covers.
+fn tint(picture: &mut RgbImage, mask: &Mask, color: Rgb<u8>) {
+    let mixed = |value: u8, ink: u8| (f32::from(value) * (1.0 - TINT) + f32::from(ink) * TINT).round() as u8;
+    for [column, top, bottom] in mask.spans() {
+        for row in top..bottom {
+            let pixel = picture.get_pixel_mut(column, row);
+            *pixel = Rgb(std::array::from_fn(|channel| mixed(pixel[channel], color[channel])));
+        }
+    }
 }
 
 /// Four bars, inside of the box's edges.
@@ -112,7 +130,7 @@ mod tests {
     use super::*;
 
     fn detection(bounds: [f32; 4], index: usize) -> Detection {
-        Detection { label: "WBC".into(), index, score: 0.98, bounds }
+        Detection { label: "WBC".into(), index, score: 0.98, bounds, mask: None }
     }
 
     #[test]
@@ -127,6 +145,18 @@ mod tests {
         assert_eq!(text_color(color), Rgb([255; 3]));
         let written = picture.pixels().filter(|pixel| pixel.0.iter().all(|value| *value > 200)).count();
         assert!(written > 30, "the caption is written in white: {written} pixels");
+    }
+
+    #[test]
+    fn what_a_mask_covers_is_tinted() {
+        let mut mask = Mask::new([150, 200]);
+        mask.cover(70, 80, 100);
+        let mut picture = RgbImage::from_pixel(200, 150, Rgb([7; 3]));
+        let masked = Detection { mask: Some(mask), ..detection([50.0, 60.0, 120.0, 130.0], 0) };
+        draw(&mut picture, &[masked]);
+        // 0.55 of 7 and 0.45 of (242, 61, 61)
+        assert_eq!((*picture.get_pixel(70, 80), *picture.get_pixel(70, 99)), (Rgb([113, 31, 31]), Rgb([113, 31, 31])));
+        assert_eq!((*picture.get_pixel(70, 100), *picture.get_pixel(71, 80)), (Rgb([7; 3]), Rgb([7; 3])));
     }
 
     #[test]

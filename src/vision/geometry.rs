@@ -76,6 +76,11 @@ impl Axis {
         Self { length, resized, skipped, kept: crop, start: 0 }
     }
 
+    /// The place on the tensor, or beside it, that shows a place on the original.
+    pub fn to_tensor(&self, place: f64) -> f64 {
+        place * self.resized as f64 / f64::from(self.length) - self.skipped as f64 + f64::from(self.start)
+    }
+
     /// The place on the original that a place on the tensor shows.
     pub fn to_source(&self, place: f64) -> f64 {
         (place - f64::from(self.start) + self.skipped as f64) * f64::from(self.length) / self.resized as f64
@@ -120,6 +125,7 @@ mod tests {
         let odd = Geometry::new(&IMAGENET, [224, 224], 343, 256);
         assert_eq!((odd.across.skipped, odd.across.kept), (60, 224));
         assert_eq!(odd.to_source(0.0, 224.0), (60.0, 240.0));
+        assert_eq!(odd.across.to_tensor(61.5), 1.5);
     }
 
     #[test]

@@ -57,6 +57,12 @@ pub fn detector(name: &str, backend: impl Backend + 'static) -> Model {
     build(name, "detect", head, Batching::OnePicture, backend, 8)
 }
 
+/// The same with masks, on the boxes or, as `frame` says, on the tensor.
+pub fn mask_detector(name: &str, frame: &str, backend: impl Backend + 'static) -> Model {
+    let head = "[head]\nkind = 'boxes'\nboxes = 'boxes'\nclasses = 'labels'\nscores = 'scores'\nmasks = 'masks'";
+    build(name, "detect", &format!("{head}\nmask_frame = '{frame}'"), Batching::OnePicture, backend, 8)
+}
+
 fn build(
     name: &str,
     task: &str,

@@ -1,6 +1,7 @@
 //! Boxes that the graph itself has decoded, as torchvision's detectors are exported.
 
 use super::Candidate;
+use super::mask::Masks;
 use super::outputs::Outputs;
 use crate::error::Result;
 use crate::manifest::BoxesHead;
@@ -12,12 +13,21 @@ pub(super) fn candidates(head: &BoxesHead, outputs: &Outputs<'_>, threshold: f32
     let (_, labels) = outputs.with_shape(1, &[Some(shape[0])])?;
     let (_, scores) = outputs.with_shape(2, &[Some(shape[0])])?;
     let (edges, _) = edges.as_chunks::<4>();
-    let rows = edges.iter().zip(labels).zip(scores);
+    let rows = edges.iter().zip(labels).zip(scores).enumerate();
     Ok(rows
-        .filter(|(_, score)| **score >= threshold)
-        .filter_map(|((bounds, label), score)| {
+        .filter(|(_, (_, score))| **score >= threshold)
+        .filter_map(|(row, ((bounds, label), score))| {
             let class = (*label as usize).checked_sub(head.first_class)?;
-            Some(Candidate { bounds: *bounds, score: *score, class })
+            Some(Candidate { bounds: *bounds, score: *score, class, row })
         })
         .collect())
+}
+
+/// The boxes' masks, where the head has them. `size` is the tensor's height and width.
+pub(super) fn masks<'a>(head: &BoxesHead, outputs: &Outputs<'a>, size: [u32; 2]) -> Result<Option<Masks<'a>>> {
+    if head.masks.is_none() {
+        return Ok(None);
+    }
+    let (shape, _) = outputs.with_shape(0, &[None, Some(4)])?;
+    Masks::new(outputs, 3, head.mask_frame, shape[0], size).map(Some)
 }

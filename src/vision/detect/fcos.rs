@@ -64,7 +64,7 @@ impl<'a> Level<'a> {
         let scored = likely.filter_map(|(at, &class_logit)| {
             let (class, place) = (at / self.places, at % self.places);
             let score = (sigmoid(class_logit) * sigmoid(self.centerness[place])).sqrt();
-            (score >= threshold).then(|| Candidate { bounds: self.bounds(place), score, class })
+            (score >= threshold).then(|| Candidate { bounds: self.bounds(place), score, class, row: at })
         });
         scored.collect()
     }

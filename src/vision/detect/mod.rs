@@ -3,6 +3,7 @@
 
 mod boxes;
 mod fcos;
+mod mask;
 mod nms;
 mod outputs;
 mod yolox;
@@ -10,6 +11,8 @@ mod yolox;
 use ndarray::ArrayD;
 use serde::Serialize;
 
+pub use mask::Mask;
+use mask::Masks;
 pub use nms::suppress;
 use outputs::Outputs;
 
@@ -26,6 +29,8 @@ pub struct Candidate {
     pub score: f32,
     /// Position of its label.
     pub class: usize,
+    /// Where the head's outputs have it.
+    pub row: usize,
 }
 
 /// What is asked of a detector.
@@ -53,6 +58,9 @@ pub struct Detection {
     /// Left, top, right and lower edge in pixels of the upright original, clipped to it.
     #[serde(rename = "box")]
     pub bounds: [f32; 4],
+    /// The pixels that it covers, where the model says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Mask>,
 }
 
 /// The picture that a tensor was made of.
@@ -92,20 +100,28 @@ pub fn detect(
     let wanted = |class| options.classes.as_ref().is_none_or(|classes| classes.contains(&class));
     candidates.retain(|candidate| candidate.class < labels.len() && wanted(candidate.class));
     let kept = suppress(candidates, options.iou, options.max_detections);
-    Ok(kept.iter().filter_map(|candidate| place(candidate, labels, source)).collect())
+    let masks = match head {
+        Head::Boxes(head) => boxes::masks(head, &outputs, size)?,
+        Head::Scores(_) | Head::Fcos(_) | Head::Yolox(_) => None,
+    };
+    Ok(kept.iter().filter_map(|candidate| place(candidate, labels, masks.as_ref(), source)).collect())
 }
 
 /// Back onto the original; none where nothing of the box is on it.
-fn place(candidate: &Candidate, labels: &[String], source: &Source) -> Option<Detection> {
+fn place(candidate: &Candidate, labels: &[String], masks: Option<&Masks<'_>>, source: &Source) -> Option<Detection> {
     let [left, top, right, bottom] = candidate.bounds.map(f64::from);
     let (left, top) = source.geometry.to_source(left, top);
     let (right, bottom) = source.geometry.to_source(right, bottom);
-    let across = |value: f64| value.clamp(0.0, source.width.into()) as f32;
-    let down = |value: f64| value.clamp(0.0, source.height.into()) as f32;
-    let bounds = [across(left), down(top), across(right), down(bottom)];
-    let visible = bounds[2] > bounds[0] && bounds[3] > bounds[1];
+    let edges = [left, top, right, bottom].map(|edge| edge as f32);
+    let across = |edge: f32| edge.clamp(0.0, source.width as f32);
+    let down = |edge: f32| edge.clamp(0.0, source.height as f32);
+    let bounds = [across(edges[0]), down(edges[1]), across(edges[2]), down(edges[3])];
     let label = labels.get(candidate.class)?.clone();
-    visible.then_some(Detection { label, index: candidate.class, score: candidate.score, bounds })
+    if bounds[2] <= bounds[0] || bounds[3] <= bounds[1] {
+        return None;
+    }
+    let mask = masks.and_then(|masks| masks.mask(candidate, edges, source));
+    Some(Detection { label, index: candidate.class, score: candidate.score, bounds, mask })
 }
 
 fn sigmoid(value: f32) -> f32 {

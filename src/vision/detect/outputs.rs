@@ -42,6 +42,11 @@ impl<'a> Outputs<'a> {
         )))
     }
 
+    /// How many axes the output at `index` has.
+    pub(super) fn rank(&self, index: usize) -> usize {
+        self.arrays[index].ndim()
+    }
+
     /// The name of the output at `index`.
     pub(super) fn name(&self, index: usize) -> &'a str {
         self.names[index]

@@ -2,7 +2,7 @@ use ndarray::Array;
 use proptest::prelude::*;
 
 use super::*;
-use crate::manifest::{Align, BoxesHead, FcosHead, FcosLevel, Resize, YoloxHead};
+use crate::manifest::{Align, BoxesHead, FcosHead, FcosLevel, MaskFrame, Resize, YoloxHead};
 
 fn labels() -> Vec<String> {
     ["cell", "platelet"].map(String::from).to_vec()
@@ -62,6 +62,8 @@ fn decoded_boxes_are_taken_as_they_are() {
         classes: "labels".into(),
         scores: "scores".into(),
         first_class: 1,
+        masks: None,
+        mask_frame: MaskFrame::Box,
     });
     let boxes = Array::from_shape_vec(vec![4, 4], [10.0, 20.0, 30.0, 40.0].repeat(4)).expect("16 numbers");
     let classes = Array::from_vec(vec![1.0, 2.0, 0.0, 3.0]).into_dyn();
@@ -120,6 +122,8 @@ fn classes_and_their_number_can_be_asked_for() {
         classes: "labels".into(),
         scores: "scores".into(),
         first_class: 0,
+        masks: None,
+        mask_frame: MaskFrame::Box,
     });
     let edges = (0..6).flat_map(|index| [10.0 * index as f32, 20.0, 10.0 * index as f32 + 8.0, 40.0]).collect();
     let boxes = Array::from_shape_vec(vec![6, 4], edges).expect("24 numbers");
@@ -154,6 +158,7 @@ fn any_candidate() -> impl Strategy<Value = Candidate> {
             bounds: [x, y, x + width, y + height],
             score: f32::from(score) / 100.0,
             class,
+            row: 0,
         },
     )
 }
@@ -169,7 +174,7 @@ proptest! {
 
 #[test]
 fn equal_boxes_of_two_classes_both_stay() {
-    let candidate = |class, score| Candidate { bounds: [0.0, 0.0, 8.0, 8.0], score, class };
+    let candidate = |class, score| Candidate { bounds: [0.0, 0.0, 8.0, 8.0], score, class, row: 0 };
     let kept = suppress(vec![candidate(0, 0.5), candidate(1, 0.6), candidate(0, 0.7)], 0.5, 10);
     assert_eq!(kept, [candidate(0, 0.7), candidate(1, 0.6)]);
 }

@@ -32,7 +32,8 @@ pub(super) fn candidates(
         return Err(failed(message));
     }
     let rows = numbers.chunks_exact(row_len).zip(places);
-    Ok(rows.filter_map(|(row, place)| candidate(row, place, threshold)).collect())
+    let candidates = rows.enumerate().filter_map(|(index, (row, place))| candidate(index, row, place, threshold));
+    Ok(candidates.collect())
 }
 
 /// Column, row and stride of each place of a level.
@@ -41,8 +42,8 @@ fn grid([height, width]: [u32; 2], stride: u32) -> impl Iterator<Item = [f32; 3]
     (0..height / stride).flat_map(move |row| (0..width / stride).map(move |column| place(row, column)))
 }
 
-fn candidate(row: &[f32], [column, line, stride]: [f32; 3], threshold: f32) -> Option<Candidate> {
-    let [x, y, width, height, objectness, classes @ ..] = row else { return None };
+fn candidate(row: usize, numbers: &[f32], [column, line, stride]: [f32; 3], threshold: f32) -> Option<Candidate> {
+    let [x, y, width, height, objectness, classes @ ..] = numbers else { return None };
     if *objectness < threshold {
         return None;
     }
@@ -51,5 +52,5 @@ fn candidate(row: &[f32], [column, line, stride]: [f32; 3], threshold: f32) -> O
     let (x, y) = ((x + column) * stride, (y + line) * stride);
     let (half_width, half_height) = (width.exp() * stride / 2.0, height.exp() * stride / 2.0);
     let bounds = [x - half_width, y - half_height, x + half_width, y + half_height];
-    (score >= threshold).then_some(Candidate { bounds, score, class })
+    (score >= threshold).then_some(Candidate { bounds, score, class, row })
 }
