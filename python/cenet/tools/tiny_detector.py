@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torchvision.models.detection import FasterRCNN, RetinaNet
+from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet
 from torchvision.ops import MultiScaleRoIAlign
 
 from cenet.detection.torchvision_detectors import KINDS, build_torchvision_detector
@@ -71,6 +71,8 @@ def _spread_scores(detector: FasterRCNN | RetinaNet) -> None:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     nn.init.normal_(outputs[0].weight, std=0.1)
     nn.init.normal_(outputs[1].weight, std=0.02)
+    if isinstance(detector, MaskRCNN):
+        nn.init.normal_(detector.roi_heads.mask_predictor.mask_fcn_logits.weight)
 
 
 def export_tiny_detector(kind: str, output: Path, force: bool = False) -> ExportReport:
