@@ -8,6 +8,7 @@ FIXTURES := .cache/fixtures/manifest.json
 FIXTURES_VENV := .cache/fixtures-venv
 PYTHON_VENV := .cache/python-venv
 OFFICIAL_MODEL := .cache/official-format/1
+DEBUG_BINARY := $(abspath target/debug/cenet-serve)
 # data sets that some tests look at and pass over without
 TEST_DATA := $(abspath $(or $(CENET_TEST_DATA),../shared/data))
 
@@ -66,9 +67,16 @@ $(PYTHON_VENV)/installed: python/pyproject.toml python/requirements.lock
 test-python: python $(RUNTIME) ## test training and export, and the authors' own network through the server's session
 	$(PYTHON_VENV)/bin/ruff check python
 	$(PYTHON_VENV)/bin/ruff format --check python
-	CENET_TEST_DATA=$(TEST_DATA) $(PYTHON_VENV)/bin/python -m pytest -q python/tests
+	$(CARGO) build --locked
+	CENET_TEST_DATA=$(TEST_DATA) CENET_SERVE_BINARY=$(DEBUG_BINARY) $(PYTHON_VENV)/bin/python -m pytest -q python/tests
 	if [ -d $(TEST_DATA)/official-format ]; then $(MAKE) $(OFFICIAL_MODEL); fi
 	$(CARGO) test --locked --test official_network -- --nocapture
+
+.PHONY: eval-server
+eval-server: python $(RUNTIME) ## measure the shipped detector on BCCD in PyTorch and over HTTP; fails if they differ
+	$(CARGO) build --locked
+	$(PYTHON_VENV)/bin/python -m cenet.tools.compare_server --binary $(DEBUG_BINARY) \
+		--model models/ce_fcos_bccd/1 --data $(TEST_DATA)/bccd
 
 $(OFFICIAL_MODEL): $(wildcard python/cenet/*.py python/cenet/export/*.py) $(PYTHON_VENV)/installed
 	$(PYTHON_VENV)/bin/cenet-export --force --output $@ --arch ce_resnet \

@@ -1,4 +1,7 @@
-"""Where the data of tests lies: the variable CENET_TEST_DATA, by default `shared/data` beside the checkout."""
+"""Where the data of tests lies: the variable CENET_TEST_DATA, by default `shared/data` beside the checkout.
+
+The server's binary is what CENET_SERVE_BINARY names, by default what cargo built last.
+"""
 
 import os
 from pathlib import Path
@@ -31,3 +34,14 @@ def official_format(data_root: Path) -> Path:
 def block_cases(official_format: Path) -> dict[str, np.ndarray]:
     with np.load(official_format / "ce_block_cases.npz") as cases:
         return dict(cases)
+
+
+@pytest.fixture(scope="session")
+def server_binary() -> Path:
+    """`cenet-serve`; skips the test where it isn't built."""
+    if named := os.environ.get("CENET_SERVE_BINARY"):
+        return Path(named)
+    built = [file for kind in ("debug", "release") if (file := _REPOSITORY / "target" / kind / "cenet-serve").is_file()]
+    if not built:
+        pytest.skip("no cenet-serve: build it, or name it by CENET_SERVE_BINARY, to run this test")
+    return max(built, key=lambda file: file.stat().st_mtime)

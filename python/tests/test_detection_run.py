@@ -127,6 +127,10 @@ def test_command_lines_train_measure_and_export(folder, tmp_path, capsys):
     assert "trained with" in capsys.readouterr().err
     image = folder / "JPEGImages" / "test_0.jpg"
     assert cli.main([*checkpoint, "--output", str(tmp_path / "model"), "--golden-image", str(image)]) == 0
+    exported = ["--exported", str(tmp_path / "model"), "--data", str(folder), "--json", str(tmp_path / "again.json")]
+    assert evaluate.main(["detect", *exported]) == 0
+    again = json.loads((tmp_path / "again.json").read_text())
+    assert again["map50_95"] == pytest.approx(json.loads(numbers.read_text())["map50_95"], abs=1e-3, nan_ok=True)
     manifest = tomllib.loads((tmp_path / "model" / "model.toml").read_text())
     assert manifest["task"] == "detect" and manifest["golden"]["image"] == "golden.jpg"
     assert manifest["preprocess"]["resize"] == {"mode": "letterbox", "align": "center", "fill": [114, 114, 114]}

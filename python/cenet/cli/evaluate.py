@@ -1,4 +1,8 @@
-"""`cenet-eval`: measures trained networks. `cenet-eval detect --checkpoint FILE --data DIR` is for detectors."""
+"""`cenet-eval`: measures trained networks. `cenet-eval detect --checkpoint FILE --data DIR` is for detectors.
+
+`--exported DIR` measures a model directory in PyTorch, `--server URL` one that cenet-serve serves, with the same code
+and options.
+"""
 
 import argparse
 import json
@@ -7,15 +11,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from cenet.checkpoint import Checkpoint, load_state, read_checkpoint
-from cenet.detection.annotations import read_part
-from cenet.detection.decode import DecodeOptions
+from cenet.checkpoint import load_state, read_checkpoint
+from cenet.detection.annotations import Annotations, read_part
+from cenet.detection.decode import DecodeOptions, Detections
 from cenet.detection.evaluation import AveragePrecision, average_precision, detect
 from cenet.detection.network import build_detector
 from cenet.detection.pictures import load_for_evaluation
+from cenet.detection.remote import detect_over_http
 from cenet.errors import DataError
+from cenet.export.restore import RestoredDetector, restore_directory
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,23 +40,34 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _evaluate_detector(options: argparse.Namespace) -> AveragePrecision:
-    checkpoint = read_checkpoint(options.checkpoint)
-    if checkpoint.task != "detect" or not checkpoint.preprocessing:
-        raise DataError(f"{options.checkpoint} is no detector of cenet-train")
     annotations = read_part(options.data, options.part)
-    if annotations.labels != checkpoint.labels:
-        raise DataError(f"the data has labels {annotations.labels}, the detector {checkpoint.labels}")
-    size = tuple(checkpoint.preprocessing["size"])
-    pictures = load_for_evaluation(annotations.pictures, size, checkpoint.preprocessing["fit"], options.part)
-    decoding = DecodeOptions(options.threshold, options.iou)
-    found = detect(_network(checkpoint), pictures, options.batch_size, decoding)
+    decoding = DecodeOptions(options.threshold, options.iou, max_detections=options.max_detections)
+    if options.server:
+        found = detect_over_http(options.server, annotations, decoding, options.model)
+    else:
+        found = _detect_here(options, annotations, decoding)
     return average_precision(found, annotations.pictures, annotations.labels)
 
 
-def _network(checkpoint: Checkpoint) -> nn.Module:
+def _detect_here(options: argparse.Namespace, annotations: Annotations, decoding: DecodeOptions) -> list[Detections]:
+    if options.exported:
+        detector = restore_directory(options.exported, options.backbone)
+    else:
+        detector = _from_checkpoint(options.checkpoint)
+    if annotations.labels != detector.labels:
+        raise DataError(f"the data has labels {annotations.labels}, the detector {detector.labels}")
+    pictures = load_for_evaluation(annotations.pictures, detector.size, detector.fit, options.part)
+    return detect(detector.network, pictures, options.batch_size, decoding)
+
+
+def _from_checkpoint(file: Path) -> RestoredDetector:
+    checkpoint = read_checkpoint(file)
+    if checkpoint.task != "detect" or not checkpoint.preprocessing:
+        raise DataError(f"{file} is no detector of cenet-train")
     network = build_detector(**checkpoint.arch_options)
     load_state(network, checkpoint.state)
-    return network.eval()
+    size, fit = checkpoint.preprocessing["size"], checkpoint.preprocessing["fit"]
+    return RestoredDetector(network.eval(), checkpoint.labels, tuple(size), fit)
 
 
 def _report(precision: AveragePrecision) -> None:
@@ -64,11 +80,19 @@ def _report(precision: AveragePrecision) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cenet-eval", description="Measures trained networks.")
     detect = parser.add_subparsers(required=True).add_parser("detect", help="average precision after COCO")
-    detect.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="of cenet-train detect")
+    measured = detect.add_mutually_exclusive_group(required=True)
+    measured.add_argument("--checkpoint", type=Path, metavar="FILE", help="of cenet-train detect")
+    measured.add_argument("--exported", type=Path, metavar="DIR", help="model directory of such a detector")
+    measured.add_argument("--server", metavar="URL", help="a running cenet-serve, as http://127.0.0.1:8000")
+    detect.add_argument("--model", metavar="NAME", help="of the server's models, where it serves several detectors")
+    detect.add_argument("--backbone", default="ce_resnet_small", help="of --exported (default: %(default)s)")
     detect.add_argument("--data", type=Path, required=True, help="folder of a VOC data set, or of COCO files")
     detect.add_argument("--part", default="test", help="VOC image set, or COCO file relative to --data")
     detect.add_argument("--threshold", type=float, default=DecodeOptions.threshold, help="least score")
     detect.add_argument("--iou", type=float, default=DecodeOptions.iou, help="overlap above which boxes are suppressed")
+    detect.add_argument(
+        "--max-detections", type=int, default=DecodeOptions.max_detections, help="at most so many boxes a picture"
+    )
     detect.add_argument("--batch-size", type=int, default=8, help="pictures a step")
     detect.add_argument("--threads", type=int, help="torch threads (default: one a core)")
     detect.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")

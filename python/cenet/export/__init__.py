@@ -1,11 +1,13 @@
 """Export of trained networks to model directories that cenet-serve loads."""
 
 from cenet.export.errors import CheckError, ExportError
-from cenet.export.heads import ClassifierHead, FcosHead
+from cenet.export.heads import BoxesHead, ClassifierHead, FcosHead
 from cenet.export.model_directory import ExportReport, GoldenSource, export_model
+from cenet.export.one_picture import one_picture
 from cenet.export.preprocess import Preprocess
 
 __all__ = [
+    "BoxesHead",
     "CheckError",
     "ClassifierHead",
     "ExportError",
@@ -14,4 +16,5 @@ __all__ = [
     "GoldenSource",
     "Preprocess",
     "export_model",
+    "one_picture",
 ]

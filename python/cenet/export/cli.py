@@ -11,11 +11,13 @@ from torch import nn
 
 from cenet.checkpoint import Checkpoint, load_state, read_checkpoint
 from cenet.detection.network import build_detector
+from cenet.detection.torchvision_detectors import KINDS, build_torchvision_detector
 from cenet.export.check import TOLERANCE
 from cenet.export.errors import ExportError
 from cenet.export.graph import FIRST_OPSET, LAST_OPSET
-from cenet.export.heads import ACTIVATIONS, ClassifierHead, FcosHead, Head
+from cenet.export.heads import ACTIVATIONS, BoxesHead, ClassifierHead, FcosHead, Head
 from cenet.export.model_directory import GoldenSource, export_model
+from cenet.export.one_picture import OnePicture, one_picture
 from cenet.export.preprocess import Preprocess
 from cenet.networks import build_network, network_names
 
@@ -24,7 +26,8 @@ labels.txt and a golden pair. The model is run by ONNX Runtime and compared with
 they differ by more than {TOLERANCE:g} of the largest output."""
 
 _EPILOG = """A checkpoint of cenet-train knows its network, labels and preprocessing: --checkpoint and --output are
-enough. A checkpoint of the CE paper's authors needs --labels besides, and --arch if it isn't of resnetv1ce50."""
+enough. A checkpoint of the CE paper's authors needs --labels besides, and --arch if it isn't of resnetv1ce50. A state
+dict of a torchvision detector needs --detector, --arch (its backbone), --labels and --size."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,14 +48,15 @@ def _export(options: argparse.Namespace) -> None:
     if options.output.exists() and not options.force:
         raise ExportError(f"{options.output} exists already; --force replaces it")
     checkpoint = read_checkpoint(options.checkpoint)
-    network = _network(options, checkpoint)
+    labels = _labels(options, checkpoint)
+    network = _network(options, checkpoint, labels)
     report = export_model(
         network,
         options.output,
-        labels=_labels(options, checkpoint),
+        labels=labels,
         preprocess=_preprocess(options, checkpoint),
         golden=golden,
-        head=_head(options, checkpoint),
+        head=_head(options, checkpoint, network),
         description=options.description,
         license=options.license,
         opset=options.opset,
@@ -63,12 +67,14 @@ def _export(options: argparse.Namespace) -> None:
         print(difference)
 
 
-def _network(options: argparse.Namespace, checkpoint: Checkpoint) -> nn.Module:
+def _network(options: argparse.Namespace, checkpoint: Checkpoint, labels: list[str] | None) -> nn.Module:
     if checkpoint.task == "detect" and options.arch:
         raise ExportError("a detector's checkpoint knows its network: leave --arch out")
     arch = options.arch or checkpoint.arch
     if arch is None:
         raise ExportError(f"{options.checkpoint} doesn't say which network it is of: name it with --arch")
+    if options.detector:
+        return _torchvision_detector(options, checkpoint, arch, labels)
     known = checkpoint.arch_options if arch == checkpoint.arch else {}
     try:
         build = build_detector if checkpoint.task == "detect" else partial(build_network, arch)
@@ -79,12 +85,29 @@ def _network(options: argparse.Namespace, checkpoint: Checkpoint) -> nn.Module:
     return network
 
 
-def _head(options: argparse.Namespace, checkpoint: Checkpoint) -> Head:
-    if checkpoint.task != "detect":
-        return ClassifierHead(options.activation or "softmax")
-    if options.activation:
+def _torchvision_detector(
+    options: argparse.Namespace, checkpoint: Checkpoint, backbone: str, labels: list[str] | None
+) -> OnePicture:
+    given = ({"num_classes": len(labels)} if labels else {}) | dict(options.arch_option)
+    if "num_classes" not in given:
+        raise ExportError(
+            "a torchvision detector's labels are told by --labels, or their number by --arch-option num_classes=N"
+        )
+    try:
+        detector = build_torchvision_detector(options.detector, backbone, **given)
+    except TypeError as error:
+        raise ExportError(f"{options.detector} can't be built from these --arch-option values: {error}") from error
+    load_state(detector, checkpoint.state)
+    return one_picture(detector)
+
+
+def _head(options: argparse.Namespace, checkpoint: Checkpoint, network: nn.Module) -> Head:
+    detects = options.detector or checkpoint.task == "detect"
+    if detects and options.activation:
         raise ExportError("a detector's scores need no --activation")
-    return FcosHead()
+    if options.detector:
+        return BoxesHead.of(network)
+    return FcosHead() if detects else ClassifierHead(options.activation or "softmax")
 
 
 def _labels(options: argparse.Namespace, checkpoint: Checkpoint) -> list[str] | None:
@@ -100,9 +123,13 @@ def _preprocess(options: argparse.Namespace, checkpoint: Checkpoint) -> Preproce
     declared = Preprocess.from_checkpoint(checkpoint.preprocessing) if checkpoint.preprocessing else Preprocess()
     if checkpoint.task == "detect" and (options.size or options.resize_to or options.stretch):
         raise ExportError("a detector is exported for the size that it was trained with")
-    size = (options.size, options.size) if options.size else declared.size
-    resize_to = declared.resize_to if options.size is None else round(options.size * 256 / 224)
-    if options.stretch or options.resize_to:
+    if options.detector and (options.size is None or options.resize_to):
+        raise ExportError("a torchvision detector sees whole pictures of one size: name it with --size HEIGHT WIDTH")
+    if options.size and len(options.size) > 2:
+        raise ExportError(f"--size takes one number, or a height and a width, not {len(options.size)} numbers")
+    size = (options.size[0], options.size[-1]) if options.size else declared.size
+    resize_to = declared.resize_to if options.size is None else round(max(size) * 256 / 224)
+    if options.stretch or options.resize_to or options.detector:
         resize_to = options.resize_to
     return Preprocess(
         size,
@@ -110,7 +137,7 @@ def _preprocess(options: argparse.Namespace, checkpoint: Checkpoint) -> Preproce
         options.filter or declared.filter,
         tuple(options.mean or declared.mean),
         tuple(options.std or declared.std),
-        declared.letterbox,
+        declared.letterbox or bool(options.detector and not options.stretch),
     )
 
 
@@ -147,6 +174,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_network_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--arch", choices=network_names(), help="default: the checkpoint's")
+    group.add_argument("--detector", choices=KINDS, help="a detector of torchvision, with --arch for its backbone")
     group.add_argument(
         "--arch-option",
         type=_arch_option,
@@ -158,12 +186,14 @@ def _add_network_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_preprocess_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--size", type=int, metavar="PIXELS", help="height and width of the input")
+    group.add_argument("--size", type=int, nargs="+", metavar="PIXELS", help="height and width of the input, or both")
     resize = group.add_mutually_exclusive_group()
     resize.add_argument(
         "--resize-to", type=int, metavar="PIXELS", help="shorter side before the centre crop (default: size * 256/224)"
     )
-    resize.add_argument("--stretch", action="store_true", help="resize straight to the size instead")
+    resize.add_argument(
+        "--stretch", action="store_true", help="resize straight to the size instead (with --detector: letterboxed)"
+    )
     group.add_argument("--filter", choices=("nearest", "bilinear", "bicubic", "lanczos"))
     group.add_argument("--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="of pixels in 0 to 1")
     group.add_argument("--std", type=float, nargs=3, metavar=("R", "G", "B"), help="of pixels in 0 to 1")

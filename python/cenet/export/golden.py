@@ -47,9 +47,11 @@ def _flatten(output: Any) -> list[Any]:
 
 
 def read_pair(
-    file: str | PathLike[str], size: tuple[int, int], names: Sequence[str]
+    file: str | PathLike[str], size: tuple[int, int], names: Sequence[str], open_batch: bool = True
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Input [N, 3, height, width] and outputs [N, ...], float32, from an archive of `input` and the outputs' names.
+
+    Without `open_batch` N is 1, and the outputs have no batch axis.
 
     Raises:
         ExportError: if it holds anything else, or an input of another size.
@@ -61,8 +63,10 @@ def read_pair(
         raise ExportError(f"{file} is no NumPy archive with {', '.join((INPUT, *names))}: {error}") from error
     if golden_input.ndim != 4 or golden_input.shape[1:] != (3, *size):
         raise ExportError(f"{file} must hold `{INPUT}` [N, 3, {size[0]}, {size[1]}], not {list(golden_input.shape)}")
+    if not open_batch and len(golden_input) != 1:
+        raise ExportError(f"{file} holds {len(golden_input)} pictures, the network takes one at a time")
     for name, array in {INPUT: golden_input, **outputs}.items():
-        if array.dtype != np.float32 or array.shape[:1] != golden_input.shape[:1]:
+        if array.dtype != np.float32 or (open_batch and array.shape[:1] != golden_input.shape[:1]):
             raise ExportError(f"{file}: `{name}` must be float32 for one batch, not {array.dtype} {list(array.shape)}")
     return golden_input, outputs
 

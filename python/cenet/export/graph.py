@@ -21,10 +21,15 @@ _SIZE_LIMIT_BYTES = 2**31 - 1
 
 
 def to_onnx(
-    module: nn.Module, example: Tensor, opset: int = FIRST_OPSET, outputs: Sequence[str] = ("logits",)
+    module: nn.Module,
+    example: Tensor,
+    opset: int = FIRST_OPSET,
+    outputs: Sequence[str] = ("logits",),
+    open_batch: bool = True,
 ) -> onnx.ModelProto:
     """Exports `module`, which maps one tensor [N, ...] to one or more, with a batch size that stays open.
 
+    Without `open_batch` N is 1, and the outputs' first size is how much was found.
     `example` is an input; all its sizes but the first are fixed. `outputs` names what the module returns. The model
     carries the CE operator's body as a model-local function, so that it runs where no kernel for the operator is
     registered. Weights are in the model.
@@ -35,7 +40,7 @@ def to_onnx(
     """
     if not FIRST_OPSET <= opset <= LAST_OPSET:
         raise ExportError(f"opset {opset} is not supported; {FIRST_OPSET} to {LAST_OPSET} are")
-    model = _trace(fold_blocks(module), example, opset, outputs)
+    model = _trace(fold_blocks(module), example, opset, outputs, open_batch)
     _strip_metadata(model)
     _name_nodes(model.graph)
     _add_operator(model, opset)
@@ -51,9 +56,9 @@ def block_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     return [node for node in model.graph.node if node.domain == DOMAIN and node.op_type == NAME]
 
 
-def _trace(folded: nn.Module, example: Tensor, opset: int, outputs: Sequence[str]) -> onnx.ModelProto:
+def _trace(folded: nn.Module, example: Tensor, opset: int, outputs: Sequence[str], open_batch: bool) -> onnx.ModelProto:
     # Two samples: a batch size of 1 would be taken for a constant.
-    example = example[:1].expand(2, *example.shape[1:]).contiguous()
+    example = example[:1].expand(2 if open_batch else 1, *example.shape[1:]).contiguous()
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -64,20 +69,30 @@ def _trace(folded: nn.Module, example: Tensor, opset: int, outputs: Sequence[str
                 opset_version=opset,
                 input_names=[INPUT],
                 output_names=list(outputs),
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},) if open_batch else None,
             )
     except Exception as error:
         raise ExportError(f"PyTorch can't export this module: {error}") from error
-    _check_interface(program.model_proto.graph, outputs)
-    return program.model_proto
+    model = program.model_proto
+    if len(model.graph.output) != len(outputs):
+        raise ExportError(f"the module must return {len(outputs)} tensors, it returns {len(model.graph.output)}")
+    if open_batch:
+        _check_batch(model.graph)
+    else:
+        _name_counts(model.graph)
+    return model
 
 
-def _check_interface(graph: onnx.GraphProto, outputs: Sequence[str]) -> None:
-    if len(graph.output) != len(outputs):
-        raise ExportError(f"the module must return {len(outputs)} tensors, it returns {len(graph.output)}")
+def _check_batch(graph: onnx.GraphProto) -> None:
     for value in (graph.input[0], *graph.output):
         if not value.type.tensor_type.shape.dim[0].dim_param:
             raise ExportError(f"the module works for a fixed batch size only: its {value.name} can't have another")
+
+
+def _name_counts(graph: onnx.GraphProto) -> None:
+    """Gives the outputs' first size a name of words: the exporter's are formulas."""
+    for value in graph.output:
+        value.type.tensor_type.shape.dim[0].dim_param = "detections"
 
 
 @contextlib.contextmanager

@@ -83,9 +83,9 @@ def export_model(
         check_trained(module)
         golden_input, golden_outputs = _golden_pair(module, preprocess, golden, head)
         labels = _checked_labels(labels, head.count_labels(golden_outputs))
-        model = to_onnx(module, torch.from_numpy(golden_input), opset, head.outputs)
+        model = to_onnx(module, torch.from_numpy(golden_input), opset, head.outputs, head.open_batch)
         onnx.save(model, directory / "model.onnx")
-        differences = check_model(directory / "model.onnx", module, golden_input, golden_outputs)
+        differences = check_model(directory / "model.onnx", module, golden_input, golden_outputs, head.open_batch)
         (directory / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
         golden_files = _write_golden(directory, golden, golden_input, golden_outputs)
         manifest = {
@@ -107,7 +107,7 @@ def _golden_pair(
     module: nn.Module, preprocess: Preprocess, golden: GoldenSource, head: Head
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     if golden.pair:
-        return read_pair(golden.pair, preprocess.size, head.outputs)
+        return read_pair(golden.pair, preprocess.size, head.outputs, head.open_batch)
     golden_input = preprocess.load(golden.image) if golden.image else random_input(preprocess.size)
     return golden_input, pytorch_outputs(module, golden_input, head.outputs)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from cenet.block import CEBlock
 from cenet.export import ExportReport, GoldenSource, Preprocess, export_model
@@ -31,15 +32,21 @@ def tiny_network(seed: int = 0) -> ResNet:
     """
     torch.manual_seed(seed)
     network = ce_resnet("bottleneck", (1, 1, 1, 1), num_classes=len(LABELS), width=4, stem="3x3").train()
+    randomise_blocks(network)
     with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, CEBlock):
-                module.x_weight.normal_()
-                module.AR.fc[1].weight.normal_(1, 0.2)
-                module.AR.fc[1].bias.normal_(0, 0.2)
         for _ in range(_BATCHES):
             network(torch.randn(8, 3, SIZE, SIZE))
     return network.eval()
+
+
+@torch.no_grad()
+def randomise_blocks(network: nn.Module) -> None:
+    """Draws what CE blocks are initialised to constants with."""
+    for module in network.modules():
+        if isinstance(module, CEBlock):
+            module.x_weight.normal_()
+            module.AR.fc[1].weight.normal_(1, 0.2)
+            module.AR.fc[1].bias.normal_(0, 0.2)
 
 
 def picture(seed: int = 0) -> Image.Image:
