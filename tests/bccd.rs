@@ -11,7 +11,7 @@ use cenet_serve::config::LimitOptions;
 use cenet_serve::infer::Engine;
 use cenet_serve::manifest::Task;
 use cenet_serve::model::{LoadOptions, Model, Repository};
-use cenet_serve::request::{Finding, InferOptions, InferRequest};
+use cenet_serve::request::{Finding, InferOptions, InferRequest, Terms};
 
 const ANSWERS: &str = include_str!("data/bccd_answers.tsv");
 /// The least score in the answers.
@@ -83,15 +83,21 @@ fn pictures() -> Option<PathBuf> {
 fn engine() -> Engine {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/ce_fcos_bccd/1");
     let model = Model::load(&path, &LoadOptions::default()).expect("the shipped model is good");
-    let limits =
-        LimitOptions { max_body_bytes: 1 << 20, max_image_pixels: 1 << 20, max_images_in_flight: 1, decode_threads: 1 };
+    let limits = LimitOptions { decode_threads: 1, ..LimitOptions::default() };
     Engine::new(Repository::of(model), &limits).expect("threads")
 }
 
 async fn detect(engine: &Engine, picture: &Path) -> Vec<Found> {
     let image = Bytes::from(std::fs::read(picture).expect("the picture is there"));
     let options = InferOptions { threshold: Some(LISTED), iou: Some(0.5), ..InferOptions::default() };
-    let request = InferRequest { task: Task::Detect, model: None, version: None, images: vec![image], options };
+    let request = InferRequest {
+        task: Task::Detect,
+        model: None,
+        version: None,
+        images: vec![image],
+        options,
+        terms: Terms::at_leisure(),
+    };
     let mut response = engine.infer(request).await.expect("the request is good");
     let answer = response.results.remove(0).expect("the picture is good");
     let Finding::Boxes(boxes) = answer.finding else { panic!("a detector gives boxes") };

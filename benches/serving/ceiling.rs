@@ -11,7 +11,7 @@ use cenet_serve::vision::decode::{DecodeLimits, decode};
 use ndarray::Axis;
 
 /// CPU time of one picture on each of `threads` threads that work at once, each with a session of one thread.
-pub fn cpu_time_per_picture(model: &Path, pictures: &[Vec<u8>], threads: usize, duration: Duration) -> Duration {
+pub(crate) fn cpu_time_per_picture(model: &Path, pictures: &[Vec<u8>], threads: usize, duration: Duration) -> Duration {
     let directory = ModelDirectory::read(model).expect("the model is good");
     let begin = Barrier::new(threads);
     let measured: Vec<_> = thread::scope(|scope| {

@@ -11,26 +11,26 @@ use tokio::task::JoinSet;
 
 /// What became of one request.
 #[derive(Debug, Clone, Copy)]
-pub struct Outcome {
-    pub status: u16,
-    pub latency: Duration,
+pub(crate) struct Outcome {
+    pub(crate) status: u16,
+    pub(crate) latency: Duration,
 }
 
 /// A connection that stays open.
-pub struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     reply: Vec<u8>,
 }
 
 impl Connection {
-    pub async fn open(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, reply: Vec::with_capacity(4096) })
     }
 
     /// Sends a whole request and reads the whole answer.
-    pub async fn ask(&mut self, request: &[u8]) -> io::Result<Outcome> {
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> io::Result<Outcome> {
         let started = Instant::now();
         self.stream.write_all(request).await?;
         self.reply.clear();
@@ -65,13 +65,13 @@ fn reply_length(reply: &[u8]) -> Option<usize> {
 }
 
 /// A request that posts `body` to `path`.
-pub fn post(path: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn post(path: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-length: {}\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
 
 /// `clients` that ask again as soon as they are answered, for `duration`.
-pub async fn closed_loop(
+pub(crate) async fn closed_loop(
     address: SocketAddr,
     requests: &Arc<Vec<Vec<u8>>>,
     clients: usize,
@@ -100,7 +100,7 @@ pub async fn closed_loop(
 }
 
 /// `rate_per_s` requests a second for `duration`, whether those before are answered or not.
-pub async fn open_loop(
+pub(crate) async fn open_loop(
     address: SocketAddr,
     requests: &Arc<Vec<Vec<u8>>>,
     rate_per_s: f64,
