@@ -23,21 +23,39 @@ impl CpuPool {
         Ok(Self { pool: builder.build()? })
     }
 
-    /// Runs `work` on the pool. Dropping the future before `work` begins cancels it.
+    /// Runs `work` on the pool. Dropping the future before `work` begins cancels it; `work` that has several steps asks between
+    /// them whether it is still wanted.
     ///
     /// # Errors
     /// What `work` answers; `Internal` when it panics.
-    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    pub async fn run<T, W>(&self, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&dyn Wanted) -> Result<T> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         self.pool.spawn_fifo(move || {
-            if reply.is_closed() {
+            if reply.check().is_err() {
                 return;
             }
-            let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(panicked()));
+            let outcome = catch_unwind(AssertUnwindSafe(|| work(&reply))).unwrap_or_else(|_| Err(panicked()));
             // whoever asked may have left meanwhile
             let _ = reply.send(outcome);
         });
         answer.await.unwrap_or_else(|_| Err(panicked()))
+    }
+}
+
+/// Who waits for the outcome of some work.
+pub trait Wanted {
+    /// # Errors
+    /// When nobody does any more: an error that nobody will see.
+    fn check(&self) -> Result<()>;
+}
+
+impl<T> Wanted for oneshot::Sender<Result<T>> {
+    fn check(&self) -> Result<()> {
+        if self.is_closed() { Err(InferError::new(ErrorKind::Unavailable, "nobody waits for it")) } else { Ok(()) }
     }
 }
 
@@ -58,9 +76,9 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_and_the_pool_goes_on() {
         let pool = CpuPool::new(1).expect("a thread");
-        let failed = pool.run::<()>(|| panic!("a decoder's defect")).await;
+        let failed = pool.run::<(), _>(|_| panic!("a decoder's defect")).await;
         assert_eq!(failed.expect_err("it panicked").kind, ErrorKind::Internal);
-        assert_eq!(pool.run(|| Ok(7)).await, Ok(7));
+        assert_eq!(pool.run(|_| Ok(7)).await, Ok(7));
     }
 
     #[tokio::test]
@@ -69,13 +87,13 @@ mod tests {
         let (release, released) = mpsc::channel::<()>();
         let begun = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&begun);
-        let mut blocker = pin!(pool.run(move || {
+        let mut blocker = pin!(pool.run(move |_| {
             released.recv().expect("the test lets go");
             Ok(())
         }));
         assert!(poll!(&mut blocker).is_pending(), "the pool's only thread is busy");
         {
-            let mut abandoned = pin!(pool.run(move || {
+            let mut abandoned = pin!(pool.run(move |_| {
                 seen.store(true, Ordering::SeqCst);
                 Ok(())
             }));
@@ -83,7 +101,27 @@ mod tests {
         }
         release.send(()).expect("the blocker listens");
         blocker.await.expect("the blocker ends well");
-        pool.run(|| Ok(())).await.expect("whatever was queued before has been passed");
+        pool.run(|_| Ok(())).await.expect("whatever was queued before has been passed");
         assert!(!begun.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test]
+    async fn work_that_is_abandoned_stops_at_its_next_step() {
+        let pool = CpuPool::new(1).expect("a thread");
+        let (begun, begins) = mpsc::channel::<()>();
+        let (release, released) = mpsc::channel::<()>();
+        let (stopped, stops) = mpsc::channel();
+        {
+            let mut abandoned = pin!(pool.run(move |wanted| {
+                begun.send(()).expect("the test listens");
+                released.recv().expect("the test lets go");
+                stopped.send(wanted.check().is_err()).expect("the test listens");
+                Ok(())
+            }));
+            assert!(poll!(&mut abandoned).is_pending());
+            begins.recv().expect("it begins");
+        }
+        release.send(()).expect("the work listens");
+        assert_eq!(stops.recv(), Ok(true));
     }
 }

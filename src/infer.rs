@@ -11,7 +11,7 @@ use ndarray::{Array3, ArrayD};
 
 use crate::admission::{Admission, MemoryBudget, MemoryShare};
 use crate::config::LimitOptions;
-use crate::cpu::CpuPool;
+use crate::cpu::{CpuPool, Wanted};
 use crate::deadline::Deadline;
 use crate::error::{ErrorKind, InferError, Result};
 use crate::manifest::Task;
@@ -128,7 +128,7 @@ impl Engine {
         let mut timings = Timings::default();
         let (owner, limits, drawn) = (Arc::clone(model), self.decode_limits, reading.render.is_some());
         let memory = self.memory.clone();
-        let prepared = self.cpu.run(move || prepare(&image, &owner, &limits, &memory, drawn)).await?;
+        let prepared = self.cpu.run(move |wanted| prepare(&image, &owner, (&limits, &memory), drawn, wanted)).await?;
         (timings.decode, timings.preprocess) = (prepared.decode, prepared.preprocess);
         let Prepared { picture, tensor, source, memory: _held, .. } = prepared;
         let answer = model.batcher.infer(tensor.into_dyn(), terms.priority).await?;
@@ -138,7 +138,7 @@ impl Engine {
         let finish = move || finish(&reading, &owner, &answer.outputs, &source, picture);
         // labels are read in microseconds; boxes with masks and a drawing keep a core busy
         let finished =
-            if model.directory.manifest.task == Task::Classify { finish() } else { self.cpu.run(finish).await };
+            if model.directory.manifest.task == Task::Classify { finish() } else { self.cpu.run(|_| finish()).await };
         let (finding, rendered) = finished?;
         timings.postprocess = finishing.elapsed();
         timings.total = started.elapsed();
@@ -179,6 +179,7 @@ fn prepare(image: &[u8], model: &Model, limits: &DecodeLimits, memory: &MemoryBu
     let share = memory.take(read_header(image, limits)?.decoded_bytes())?;
     let picture = decode(image, preprocess.into(), limits)?;
     let decoded = Instant::now();
+    wanted.check()?;
     let (tensor, geometry) = model.directory.preprocessor.tensor(&picture)?;
     let source = Source { geometry, width: picture.width(), height: picture.height() };
     let preprocess = decoded.elapsed();
