@@ -59,7 +59,7 @@ fn columns_first(picture: &RgbImage, geometry: &Geometry, kernel: Kernel, canvas
         sums.fill(HALF);
         columns::add(&picture.as_raw()[window.first * row_len..], &window.weights, &mut sums);
         clip_all(&sums, &mut line);
-        taps.apply([&line], [row]);
+        taps.apply([&line], &mut [row]);
     }
 }
 

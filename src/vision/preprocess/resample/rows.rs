@@ -15,6 +15,8 @@ use crate::vision::geometry::Axis;
 
 /// Weights that are held at once: a wide picture's are computed a part at a time.
 const MOST_WEIGHTS: usize = 1 << 18;
+/// Rows that share the loading of the weights.
+const ROWS: usize = 4;
 /// Pixels that a step takes.
 const PIXELS: usize = 4;
 /// Bytes that a step loads: those of its pixels, and as many again as fill the register.
@@ -38,15 +40,18 @@ pub(super) fn resample(picture: &RgbImage, wanted: Range<usize>, axis: &Axis, ke
         let outputs = from..(from + at_once).min(axis.kept);
         let columns = 3 * outputs.start as usize..3 * outputs.end as usize;
         let taps = Taps::new(axis, kernel, outputs);
-        for (pair, lines) in strip.chunks_mut(2 * strip_len).enumerate() {
-            let first = wanted.start + 2 * pair;
+        for (group, lines) in strip.chunks_mut(ROWS * strip_len).enumerate() {
+            let first = wanted.start + ROWS * group;
             let source = |row: usize| padded(picture, row * row_len, taps.reach);
-            match lines.split_at_mut_checked(strip_len) {
-                Some((a, b)) if !b.is_empty() => {
-                    let lines = [&mut a[columns.clone()], &mut b[columns.clone()]];
-                    taps.apply([&*source(first), &*source(first + 1)], lines);
+            let mut lines: Vec<&mut [u8]> =
+                lines.chunks_exact_mut(strip_len).map(|line| &mut line[columns.clone()]).collect();
+            if let Ok(lines) = <&mut [&mut [u8]; ROWS]>::try_from(lines.as_mut_slice()) {
+                let sources: [_; ROWS] = std::array::from_fn(|row| source(first + row));
+                taps.apply(sources.each_ref().map(|source| &**source), lines);
+            } else {
+                for (row, line) in lines.into_iter().enumerate() {
+                    taps.apply([&*source(first + row)], &mut [line]);
                 }
-                _ => taps.apply([&*source(first)], [&mut lines[columns.clone()]]),
             }
         }
     }
@@ -99,10 +104,10 @@ impl Taps {
 
     /// Resamples `sources`, each of at least [`Self::reach`] bytes, into `lines`. Several rows at once share the loading of the
     /// weights.
-    pub(super) fn apply<const ROWS: usize>(&self, sources: [&[u8]; ROWS], lines: [&mut [u8]; ROWS]) {
+    pub(super) fn apply<const ROWS: usize>(&self, sources: [&[u8]; ROWS], lines: &mut [&mut [u8]; ROWS]) {
         let mut sums = vec![0; ROWS * self.sums_len()];
         dispatch!(Level::new(), simd => convolve(simd, self, sources, &mut sums));
-        for (line, sums) in lines.into_iter().zip(sums.chunks_exact(self.sums_len())) {
+        for (line, sums) in lines.iter_mut().zip(sums.chunks_exact(self.sums_len())) {
             clip_all(sums, line);
         }
     }
