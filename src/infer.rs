@@ -126,9 +126,13 @@ impl Engine {
     ) -> Result<ImageResult> {
         let started = Instant::now();
         let mut timings = Timings::default();
-        let (owner, limits, drawn) = (Arc::clone(model), self.decode_limits, reading.render.is_some());
-        let memory = self.memory.clone();
-        let prepared = self.cpu.run(move |wanted| prepare(&image, &owner, (&limits, &memory), drawn, wanted)).await?;
+        let preparation = Preparation {
+            model: Arc::clone(model),
+            limits: self.decode_limits,
+            memory: self.memory.clone(),
+            drawn: reading.render.is_some(),
+        };
+        let prepared = self.cpu.run(move |wanted| preparation.prepare(&image, wanted)).await?;
         (timings.decode, timings.preprocess) = (prepared.decode, prepared.preprocess);
         let Prepared { picture, tensor, source, memory: _held, .. } = prepared;
         let answer = model.batcher.infer(tensor.into_dyn(), terms.priority).await?;
@@ -173,16 +177,27 @@ struct Prepared {
     preprocess: Duration,
 }
 
-fn prepare(image: &[u8], model: &Model, limits: &DecodeLimits, memory: &MemoryBudget, drawn: bool) -> Result<Prepared> {
-    let preprocess = &model.directory.manifest.preprocess;
-    let started = Instant::now();
-    let share = memory.take(read_header(image, limits)?.decoded_bytes())?;
-    let picture = decode(image, preprocess.into(), limits)?;
-    let decoded = Instant::now();
-    wanted.check()?;
-    let (tensor, geometry) = model.directory.preprocessor.tensor(&picture)?;
-    let source = Source { geometry, width: picture.width(), height: picture.height() };
-    let preprocess = decoded.elapsed();
-    let (picture, share) = if drawn { (picture, Some(share)) } else { (RgbImage::default(), None) };
-    Ok(Prepared { picture, tensor, source, memory: share, decode: decoded - started, preprocess })
+/// How a picture is prepared for a model.
+struct Preparation {
+    model: Arc<Model>,
+    limits: DecodeLimits,
+    memory: MemoryBudget,
+    /// The picture will be drawn on.
+    drawn: bool,
+}
+
+impl Preparation {
+    fn prepare(&self, image: &[u8], wanted: &dyn Wanted) -> Result<Prepared> {
+        let directory = &self.model.directory;
+        let started = Instant::now();
+        let share = self.memory.take(read_header(image, &self.limits)?.decoded_bytes())?;
+        let picture = decode(image, (&directory.manifest.preprocess).into(), &self.limits)?;
+        let decoded = Instant::now();
+        wanted.check()?;
+        let (tensor, geometry) = directory.preprocessor.tensor(&picture)?;
+        let source = Source { geometry, width: picture.width(), height: picture.height() };
+        let preprocess = decoded.elapsed();
+        let (picture, memory) = if self.drawn { (picture, Some(share)) } else { (RgbImage::default(), None) };
+        Ok(Prepared { picture, tensor, source, memory, decode: decoded - started, preprocess })
+    }
 }

@@ -79,7 +79,7 @@ async fn masks_that_are_no_masks_are_named() {
 
 #[test]
 fn shapes_that_are_known_at_load_are_checked() {
-    let directory = mask_detector("masks", "input", Scripted(|_| Ok(Vec::new()))).directory;
+    let directory = mask_detector("masks", "input", Scripted(|_| Ok(Vec::new()))).directory.clone();
     let tensor =
         |name: &str, shape: &[i64]| TensorInfo { name: name.into(), data_type: "f32".into(), shape: shape.into() };
     let check = |boxes: &[i64], masks: &[i64]| {
