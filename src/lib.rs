@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! Serves Channel Equilibrium networks, and any other ONNX image classifier, over HTTP.
+//! Serves Channel Equilibrium networks, and any other ONNX image classifier or detector, over HTTP.
 //!
 //! ```text
 //! serve/http  ─ InferRequest ─> infer ─ InferResponse | InferError ─> JSON
@@ -7,7 +7,8 @@
 //!   admission -> decode -> preprocess -> batch -> session -> postprocess
 //! ```
 //!
-//! Dependencies point one way: `serve -> infer -> model -> {batch, vision} -> {backend, manifest, admission, cpu} -> error`.
+//! Dependencies point one way: `serve -> {monitor, infer} -> model -> {batch, vision} ->
+//! {backend, manifest, admission, deadline, cpu} -> error`.
 //! `axum` is named in `serve` alone, `ort` in `model` alone.
 
 use tikv_jemallocator::Jemalloc;
