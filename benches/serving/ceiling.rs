@@ -45,7 +45,7 @@ fn work(directory: &ModelDirectory, pictures: &[Vec<u8>], begin: &Barrier, durat
 }
 
 /// Time that this thread has spent on a core.
-fn thread_cpu_time() -> Duration {
+pub(crate) fn thread_cpu_time() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells");
     let first = text.split_whitespace().next().and_then(|number| number.parse().ok());
     Duration::from_nanos(first.expect("a number of nanoseconds"))
