@@ -98,6 +98,41 @@ fn inspect_tells_what_runs() {
 }
 
 #[test]
+fn sigterm_lets_requests_in_flight_end() {
+    const CLIENTS: usize = 40;
+    let mut server = program()
+        .args(["serve", "--http-addr", "127.0.0.1:0", "--log-format", "json"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut log = BufReader::new(server.stderr.take().expect("piped"));
+    let address = listening_address(&mut log);
+    let picture = std::fs::read(golden_picture()).expect("the picture is there");
+    let (most, rest) = picture.split_at(picture.len() - 1);
+    let head = format!("POST /classify HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\n\r\n", picture.len());
+    // all but the last byte, so that every request is in flight when the signal comes
+    let connections: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let mut connection = TcpStream::connect(&address).expect("it listens");
+            connection.write_all(&[head.as_bytes(), most].concat()).expect("sent");
+            connection
+        })
+        .collect();
+    let killed = Command::new("kill").args(["-TERM", &server.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    let stopping = log.by_ref().lines().map_while(Result::ok).find(|line| line.contains("no connection is taken"));
+    stopping.expect("it tells that it stops");
+    assert!(TcpStream::connect(&address).is_err(), "the door is shut");
+    for mut connection in connections {
+        connection.write_all(rest).expect("sent");
+        let mut reply = String::new();
+        connection.read_to_string(&mut reply).expect("an orderly end");
+        assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    }
+    assert_eq!(server.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
 fn mistakes_are_told_plainly() {
     let cases: [(&[&str], i32, &str); 6] = [
         (&["serve", "--model-repository", "no/such/folder"], 1, "no/such/folder"),

@@ -29,7 +29,7 @@ fn answer_all(backend: &mut dyn Backend, axis: BatchAxis, mut jobs: Vec<Job>) {
                 return jobs.into_iter().zip(outputs).for_each(|(job, outputs)| job.tell(Ok(outputs), started));
             }
             Err(error) => {
-                tracing::warn!(pictures = jobs.len(), %error, "a batch failed; its pictures are run one by one")
+                tracing::warn!(pictures = jobs.len(), %error, "a batch failed; its pictures are run one by one");
             }
         }
     }

@@ -46,23 +46,19 @@ impl InstanceOptions {
     /// every layer; they also need their own memory, and one picture alone then uses one core. So a picture gets as few threads as bring
     /// it under [`PATIENCE`], were they to share its work evenly, and the cores that are left run further pictures.
     pub(super) fn choose(self, on_one_thread: Duration, cores: usize) -> Instances {
-        if self.count > 0 && self.threads > 0 {
-            return Instances { count: self.count, threads: self.threads, reason: "as configured".into() };
-        }
-        let picture = format!("a picture takes {:.1} ms on one thread", on_one_thread.as_secs_f64() * 1e3);
-        if self.threads > 0 {
-            let count = (cores / self.threads).max(1);
-            let reason = format!("{} threads as configured, on {cores} cores", self.threads);
-            return Instances { count, threads: self.threads, reason };
-        }
-        if self.count > 0 {
-            let threads = (cores / self.count).max(1);
-            let reason = format!("{} instances as configured, on {cores} cores", self.count);
-            return Instances { count: self.count, threads, reason };
-        }
-        let needed = on_one_thread.as_secs_f64() / PATIENCE.as_secs_f64();
-        let threads = (needed.ceil() as usize).clamp(1, cores);
-        Instances { count: (cores / threads).max(1), threads, reason: format!("{picture}, on {cores} cores") }
+        let needed = (on_one_thread.as_secs_f64() / PATIENCE.as_secs_f64()).ceil() as usize;
+        let beside = |threads: usize| cores.checked_div(threads).unwrap_or(1).max(1);
+        let picture_ms = on_one_thread.as_secs_f64() * 1e3;
+        let (count, threads, reason) = match (self.count, self.threads) {
+            (0, 0) => {
+                let threads = needed.clamp(1, cores);
+                (beside(threads), threads, format!("a picture takes {picture_ms:.1} ms on one thread"))
+            }
+            (0, threads) => (beside(threads), threads, "threads as configured".into()),
+            (count, 0) => (count, beside(count), "instances as configured".into()),
+            (count, threads) => (count, threads, "as configured".into()),
+        };
+        Instances { count, threads, reason: format!("{reason}, on {cores} cores") }
     }
 }
 
