@@ -28,7 +28,7 @@ impl FromRequest<AppState> for Incoming {
         let headers = request.headers();
         let deadline = state.engine.deadline(timeout_ms(headers)?);
         let priority = priority(headers)?;
-        let mut share = state.engine.memory.take(body_bytes(headers, state.max_body_bytes))?;
+        let mut share = state.engine.take_memory(body_bytes(headers, state.max_body_bytes))?;
         let pictures = deadline.bound(Pictures::from_request(request, state)).await?;
         share.shrink_to(pictures.images.iter().map(|image| image.len() as u64).sum());
         Ok(Self { pictures, terms: Terms { deadline, priority, body: Some(share) } })

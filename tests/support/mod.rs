@@ -18,7 +18,7 @@ use cenet_serve::config::{LimitOptions, ServeConfig};
 use cenet_serve::error::Result;
 use cenet_serve::infer::Engine;
 use cenet_serve::manifest::Manifest;
-use cenet_serve::model::{Canary, Health, Instances, Model, ModelDirectory, Repository};
+use cenet_serve::model::{Canary, Health, Instances, Model, ModelDirectory, Repository, Statistics};
 use cenet_serve::serve::{AppState, app};
 use cenet_serve::vision::preprocess::Preprocessor;
 use clap::{Args, Command, FromArgMatches};
@@ -112,6 +112,7 @@ fn build(
         admission: Arc::new(Admission::new(format!("in model {name}"), queue_length)),
         canary: Canary::of_zeros(&[3, 8, 8]),
         health: Health::default(),
+        statistics: Statistics::default(),
         batcher: Batcher::start(name, instances, axis, batching).expect("threads"),
     }
 }
@@ -136,7 +137,7 @@ pub fn engine(model: Model, limits: &LimitOptions) -> Arc<Engine> {
 }
 
 pub fn serving(engine: &Arc<Engine>) -> Router {
-    app(AppState { engine: Arc::clone(engine), max_body_bytes: MAX_BODY_BYTES, model_calls: false })
+    app(AppState { engine: Arc::clone(engine), max_body_bytes: MAX_BODY_BYTES })
 }
 
 /// What the program would take from the command line.
