@@ -10,6 +10,7 @@ mod models;
 mod run;
 mod state;
 mod status;
+mod v2;
 
 pub use http::app;
 pub use run::run;
