@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use cenet_serve::admission::Admission;
-use cenet_serve::backend::{Backend, Signature};
+use cenet_serve::backend::{Backend, Signature, TensorInfo};
 use cenet_serve::batch::{BatchAxis, BatchPolicy, Batcher};
 use cenet_serve::config::{LimitOptions, ServeConfig};
 use cenet_serve::error::Result;
@@ -94,6 +94,7 @@ fn build(
         "#
     ))
     .expect("a valid manifest");
+    let signature = signature(&manifest);
     Model {
         head_outputs: (0..manifest.head.outputs().len()).collect(),
         directory: ModelDirectory {
@@ -104,7 +105,7 @@ fn build(
             manifest,
             labels: ["red", "green", "blue"].map(String::from).to_vec(),
         },
-        signature: Signature { inputs: Vec::new(), outputs: Vec::new() },
+        signature,
         golden: None,
         load_time: Duration::ZERO,
         instances: Instances { count: instances.len(), threads: 1, reason: "as the test has it".into() },
@@ -115,6 +116,13 @@ fn build(
         statistics: Statistics::default(),
         batcher: Batcher::start(name, instances, axis, batching).expect("threads"),
     }
+}
+
+/// The network that a manifest of these tests is for: 8x8 pixels in; all that its head reads out, of any size.
+fn signature(manifest: &Manifest) -> Signature {
+    let tensor = |name: &str, shape: Vec<i64>| TensorInfo { name: name.into(), data_type: "f32".into(), shape };
+    let outputs = manifest.head.outputs().into_iter().map(|name| tensor(name, vec![-1, -1]));
+    Signature { inputs: vec![tensor("input", vec![-1, 3, 8, 8])], outputs: outputs.collect() }
 }
 
 pub fn limits() -> LimitOptions {
