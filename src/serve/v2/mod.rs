@@ -42,3 +42,9 @@ pub(super) fn routes() -> Router<AppState> {
 async fn nothing() -> Failed {
     InferError::new(ErrorKind::RouteNotFound, "the Open Inference Protocol has nothing at this path").into()
 }
+
+/// Reads a body as `POST .../infer` does, for the fuzzer.
+#[cfg(fuzzing)]
+pub fn fuzz_v2_body(body: &[u8], json_length: Option<usize>) {
+    let _ = body::parse(bytes::Bytes::copy_from_slice(body), json_length);
+}
