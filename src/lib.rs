@@ -1,15 +1,15 @@
 #![forbid(unsafe_code)]
-//! Serves Channel Equilibrium networks, and any other ONNX image classifier or detector, over HTTP.
+//! Serves Channel Equilibrium networks, and any other ONNX image classifier or detector, over HTTP and gRPC.
 //!
 //! ```text
-//! serve/http  ─ InferRequest ─> infer ─ InferResponse | InferError ─> JSON
-//!                                 │
+//! serve/{http,grpc} ─ InferRequest ─> infer ─ InferResponse | InferError ─> JSON, protobuf
+//!                                       │
 //!   admission -> decode -> preprocess -> batch -> session -> postprocess
 //! ```
 //!
 //! Dependencies point one way: `serve -> {monitor, infer} -> model -> {batch, vision} ->
 //! {backend, manifest, admission, deadline, cpu} -> error`.
-//! `axum` is named in `serve` alone, `ort` in `model` alone.
+//! `axum` and `tonic` are named in `serve` alone, `ort` in `model` alone.
 
 use tikv_jemallocator::Jemalloc;
 

@@ -30,12 +30,12 @@ impl Metrics {
         let registry = Registry::new();
         let request_labels = ["route", "model", "status"];
         let requests = IntCounterVec::new(
-            Opts::new("cenet_requests_total", "Requests answered, by route, model and HTTP status."),
+            Opts::new("cenet_requests_total", "Requests answered, by route, model and HTTP status or gRPC code."),
             &request_labels,
         );
         let request_duration = histogram(
             "cenet_request_duration_seconds",
-            "Time from a request's head to its answer, by route, model and HTTP status.",
+            "Time from a request's head to its answer, by route, model and HTTP status or gRPC code.",
             &request_labels,
         );
         let stage_duration = histogram(
@@ -57,9 +57,8 @@ impl Metrics {
     }
 
     /// Counts a request. `model` is a served model's name, or empty: it must not be what a caller made up.
-    pub fn record_request(&self, route: &str, model: &str, status: u16, duration: Duration) {
-        let status = status.to_string();
-        let labels = [route, model, status.as_str()];
+    pub fn record_request(&self, route: &str, model: &str, status: &str, duration: Duration) {
+        let labels = [route, model, status];
         self.requests.with_label_values(&labels).inc();
         self.request_duration.with_label_values(&labels).observe(duration.as_secs_f64());
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     begun: CancellationToken,
+    draining: CancellationToken,
     cut: CancellationToken,
 }
 
@@ -34,6 +35,16 @@ impl Shutdown {
     /// Ends when the end begins.
     pub async fn begun(&self) {
         self.begun.cancelled().await;
+    }
+
+    /// Nothing new is taken from now on; what is in flight is answered.
+    pub fn drain(&self) {
+        self.draining.cancel();
+    }
+
+    /// Ends when nothing new is taken any more.
+    pub async fn draining(&self) {
+        self.draining.cancelled().await;
     }
 
     /// What is in flight has had its time: it is told so, instead of an answer.

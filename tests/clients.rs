@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cenet_serve::infer::Engine;
 use cenet_serve::model::Repository;
-use cenet_serve::serve;
+use cenet_serve::serve::{self, Listeners};
 use futures_util::StreamExt;
 use support::{MeanColor, blue_png, config, model};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,8 +18,9 @@ async fn start(arguments: &[&str]) -> (SocketAddr, tokio::task::JoinHandle<std::
     let engine = Engine::new(Repository::of(model("colors", MeanColor, 64)), &config.limits).expect("threads");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
+    let listeners = Listeners { http: listener, grpc: None };
     let server =
-        tokio::spawn(async move { serve::run(&config, engine, listener, futures_util::stream::pending()).await });
+        tokio::spawn(async move { serve::run(&config, engine, listeners, futures_util::stream::pending()).await });
     (address, server)
 }
 

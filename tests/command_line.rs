@@ -38,7 +38,7 @@ fn predict_answers_as_the_server_does() {
     assert_eq!(predicted[0]["model"], "tiny_ce");
 
     let mut server = program()
-        .args(["serve", "--http-addr", "127.0.0.1:0", "--log-format", "json"])
+        .args(["serve", "--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--log-format", "json"])
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
@@ -101,7 +101,7 @@ fn inspect_tells_what_runs() {
 fn sigterm_lets_requests_in_flight_end() {
     const CLIENTS: usize = 40;
     let mut server = program()
-        .args(["serve", "--http-addr", "127.0.0.1:0", "--log-format", "json"])
+        .args(["serve", "--http-addr", "127.0.0.1:0", "--single-port", "--log-format", "json"])
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
@@ -134,10 +134,11 @@ fn sigterm_lets_requests_in_flight_end() {
 
 #[test]
 fn mistakes_are_told_plainly() {
-    let cases: [(&[&str], i32, &str); 6] = [
+    let cases: [(&[&str], i32, &str); 7] = [
         (&["serve", "--model-repository", "no/such/folder"], 1, "no/such/folder"),
         (&["serve", "--model-repository", "docs"], 1, "holds no model"),
         (&["serve", "--http-addr", "nowhere"], 2, "--http-addr"),
+        (&["serve", "--grpc-addr", "nowhere"], 2, "--grpc-addr"),
         (&["serve", "--log", "info,=,"], 1, "--log"),
         (&["inspect", "nobody"], 1, "nobody"),
         (&["predict", "tiny_ce"], 2, "<IMAGE>"),

@@ -6,20 +6,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use image::{ImageFormat, Rgb, RgbImage};
-use ndarray::{Array, ArrayD};
 use serde_json::{Value, json};
+use support::fake::sees;
 use support::{MeanColor, Scripted, blue_png, detector, encode, form, model, post, send, service};
-
-/// A network that always sees the same: `boxes` as edges, label and score.
-fn sees(
-    boxes: &[([f32; 4], f32, f32)],
-) -> impl FnMut(ArrayD<f32>) -> cenet_serve::error::Result<Vec<ArrayD<f32>>> + use<> {
-    let edges: Vec<f32> = boxes.iter().flat_map(|(edges, _, _)| *edges).collect();
-    let edges = Array::from_shape_vec(vec![boxes.len(), 4], edges).expect("four edges a box");
-    let labels = boxes.iter().map(|(_, label, _)| *label).collect::<Array<_, _>>().into_dyn();
-    let scores = boxes.iter().map(|(_, _, score)| *score).collect::<Array<_, _>>().into_dyn();
-    move |_| Ok(vec![edges.clone(), labels.clone(), scores.clone()])
-}
 
 /// In the 8x8 tensor; the pictures are 64x48, so that x counts eightfold and y sixfold.
 fn three_boxes() -> Router {

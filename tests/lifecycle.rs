@@ -14,7 +14,7 @@ use cenet_serve::infer::Engine;
 use cenet_serve::model::{Repository, RepositoryOptions, watch};
 use cenet_serve::serve::{AppState, app};
 use serde_json::{Value, json};
-use support::{MAX_BODY_BYTES, Reply, blue_png, get, limits, post, send};
+use support::{Reply, blue_png, get, limits, post, send};
 use tempfile::TempDir;
 
 fn tiny_model() -> PathBuf {
@@ -72,8 +72,8 @@ fn serve(fill: impl FnOnce(&Path)) -> Served {
     let mut engine = Engine::new(Repository::open(options).expect("readable"), &limits()).expect("threads");
     engine.model_calls = true;
     let models = Arc::clone(&engine.models);
-    let state = AppState { engine: Arc::new(engine), max_body_bytes: MAX_BODY_BYTES };
-    Served { root, models, service: app(state) }
+    let state = AppState::new(Arc::new(engine), &limits());
+    Served { root, models, service: app(&state) }
 }
 
 impl Served {

@@ -9,7 +9,7 @@ use cenet_serve::batch::BatchPolicy;
 use cenet_serve::config::LimitOptions;
 use cenet_serve::infer::Engine;
 use cenet_serve::model::Repository;
-use cenet_serve::serve;
+use cenet_serve::serve::{self, Listeners};
 use futures_util::future::join_all;
 use support::fake::{Fake, Mood};
 use support::{batching_model, blue_png, config, limits};
@@ -40,7 +40,7 @@ impl Server {
         let config = config(arguments);
         let ended = tokio::spawn(async move {
             let signals = futures_util::stream::poll_fn(move |context| received.poll_recv(context));
-            serve::run(&config, engine, listener, signals).await
+            serve::run(&config, engine, Listeners { http: listener, grpc: None }, signals).await
         });
         Self { network, batches, signals, address, ended }
     }

@@ -51,7 +51,8 @@ struct Server {
 impl Server {
     fn start(options: &Options) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_cenet-serve"))
-            .args(["serve", "--http-addr", "127.0.0.1:0", "--log", "cenet_serve=info,cenet_serve::serve::layers=warn"])
+            .args(["serve", "--http-addr", "127.0.0.1:0", "--single-port"])
+            .args(["--log", "cenet_serve=info,cenet_serve::serve::observe=warn"])
             .args(&options.server)
             .stderr(Stdio::piped())
             .spawn()

@@ -1,13 +1,15 @@
 //! `cenet-serve serve`: loads the models, listens, and stops in order.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use tokio::net::TcpListener;
 
 use super::Failure;
-use crate::config::{ModelControl, ServeConfig};
+use crate::config::{ModelControl, ServeConfig, ServerOptions};
 use crate::infer::Engine;
 use crate::model::Repository;
+use crate::serve::Listeners;
 use crate::{serve, shutdown, telemetry};
 
 pub(super) fn run(config: &ServeConfig) -> Result<ExitCode, Failure> {
@@ -16,15 +18,25 @@ pub(super) fn run(config: &ServeConfig) -> Result<ExitCode, Failure> {
     refuse_to_serve_nothing(config, &models)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let address = config.server.http_addr;
-        let listener =
-            TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))?;
+        let listeners = listen(&config.server).await?;
         let signals = shutdown::signals()?;
-        let http_addr = listener.local_addr()?;
-        tracing::info!(%http_addr, "listening; try: curl --data-binary @photo.jpg http://{http_addr}/classify");
-        serve::run(config, Engine::new(models, &config.limits)?, listener, signals).await?;
+        serve::run(config, Engine::new(models, &config.limits)?, listeners, signals).await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+async fn listen(options: &ServerOptions) -> Result<Listeners, Failure> {
+    let http = bind(options.http_addr).await?;
+    let grpc = if options.single_port { None } else { Some(bind(options.grpc_addr).await?) };
+    let http_addr = http.local_addr()?;
+    let grpc_addr = grpc.as_ref().map_or(Ok(http_addr), TcpListener::local_addr)?;
+    tracing::info!(%grpc_addr, "gRPC: cenet.v1.Vision, grpc.health.v1.Health, reflection");
+    tracing::info!(%http_addr, "listening; try: curl --data-binary @photo.jpg http://{http_addr}/classify");
+    Ok(Listeners { http, grpc })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    Ok(TcpListener::bind(address).await.map_err(|error| format!("can't listen on {address}: {error}"))?)
 }
 
 /// Where models may come later, none at first is no mistake.

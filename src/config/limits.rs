@@ -10,7 +10,7 @@ use crate::vision::decode::DecodeLimits;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitOptions {
-    /// Bytes of a request's body; more are answered 413
+    /// Bytes of a request's body or gRPC message; more are answered 413
     #[arg(long, env = "CENET_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 32 << 20)]
     pub max_body_bytes: usize,
 
@@ -28,7 +28,13 @@ pub struct LimitOptions {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub memory_budget_mib: u32,
 
-    /// Milliseconds that a request may take from its head to its answer; X-Request-Timeout-Ms may ask for less, not for more
+    /// Requests of one gRPC stream in flight; no more is read of it while there are so many
+    #[arg(long, env = "CENET_STREAM_IN_FLIGHT", value_name = "N", default_value_t = 16,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub stream_in_flight: u16,
+
+    /// Milliseconds that a request may take from its head to its answer; X-Request-Timeout-Ms or grpc-timeout may ask for less, not for
+    /// more
     #[arg(long, env = "CENET_REQUEST_TIMEOUT_MS", value_name = "MS", default_value_t = 30_000,
           value_parser = clap::value_parser!(u64).range(1..))]
     pub request_timeout_ms: u64,

@@ -10,6 +10,14 @@ pub struct ServerOptions {
     #[arg(long, env = "CENET_HTTP_ADDR", value_name = "ADDR", default_value = "127.0.0.1:8000")]
     pub http_addr: SocketAddr,
 
+    /// Address and port for gRPC; port 0 takes any free one
+    #[arg(long, env = "CENET_GRPC_ADDR", value_name = "ADDR", default_value = "127.0.0.1:8001")]
+    pub grpc_addr: SocketAddr,
+
+    /// Serves gRPC at the HTTP address too, instead of at one of its own
+    #[arg(long, env = "CENET_SINGLE_PORT")]
+    pub single_port: bool,
+
     /// Milliseconds that the server goes on serving, but isn't ready, after a signal to stop: time for load balancers to notice
     #[arg(long, env = "CENET_SHUTDOWN_DELAY_MS", value_name = "MS", default_value_t = 0)]
     pub shutdown_delay_ms: u64,
@@ -23,7 +31,8 @@ pub struct ServerOptions {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub header_timeout_ms: u64,
 
-    /// Milliseconds that a connection may be silent, but never less than a request may take; also how long an answer waits for
+    /// Milliseconds that a connection may be silent, but never less than a request may take (HTTP/2 clients answer
+    /// pings meanwhile); also how long an answer waits for
     /// a client that doesn't read it
     #[arg(long, env = "CENET_IDLE_TIMEOUT_MS", value_name = "MS", default_value_t = 75_000,
           value_parser = clap::value_parser!(u64).range(1..))]

@@ -11,8 +11,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio_io_timeout::TimeoutStream;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use crate::shutdown::Shutdown;
 
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
@@ -26,9 +27,9 @@ pub(super) struct Patience {
 /// How long a client that is connected when the server stops gets to begin its request.
 const LAST_CALL: Duration = Duration::from_millis(250);
 
-/// Serves `stream` until its client has had enough, or `draining`: then what is begun is ended, and nothing new is taken.
-pub(super) async fn serve(stream: TcpStream, app: Router, patience: Patience, draining: CancellationToken) {
-    if !begins(&stream, patience, &draining).await {
+/// Serves `stream` until its client has had enough, or `shutdown` drains: then what is begun is ended, and nothing new is taken.
+pub(super) async fn serve(stream: TcpStream, app: Router, patience: Patience, shutdown: Shutdown) {
+    if !begins(&stream, patience, &shutdown).await {
         return;
     }
     // what an answer gains from waiting for more to send with it is nothing
@@ -38,7 +39,9 @@ pub(super) async fn serve(stream: TcpStream, app: Router, patience: Patience, dr
     stream.set_write_timeout(Some(patience.silence));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.head);
-    builder.http2().timer(TokioTimer::new());
+    // who keeps a connection or a stream open without a word answers pings, and isn't silent
+    let ping = patience.silence / 3;
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(ping).keep_alive_timeout(ping);
     let answer = move |request: Request<Incoming>| app.clone().oneshot(request.map(Body::new));
     let io = TokioIo::new(Box::pin(stream));
     let mut connection = pin!(builder.serve_connection(io, hyper::service::service_fn(answer)));
@@ -46,7 +49,7 @@ pub(super) async fn serve(stream: TcpStream, app: Router, patience: Patience, dr
         // what has come is read before the end is looked at
         biased;
         ended = connection.as_mut() => ended,
-        () = draining.cancelled() => {
+        () = shutdown.draining() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -57,9 +60,9 @@ pub(super) async fn serve(stream: TcpStream, app: Router, patience: Patience, dr
 }
 
 /// Whether the client sends anything at all.
-async fn begins(stream: &TcpStream, patience: Patience, draining: &CancellationToken) -> bool {
+async fn begins(stream: &TcpStream, patience: Patience, shutdown: &Shutdown) -> bool {
     let last_call = async {
-        draining.cancelled().await;
+        shutdown.draining().await;
         tokio::time::sleep(LAST_CALL).await;
     };
     tokio::select! {

@@ -1,7 +1,5 @@
 //! The HTTP face: which path is answered by what.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
@@ -11,13 +9,12 @@ use prometheus::TEXT_FORMAT;
 
 use super::ask::{classify, detect};
 use super::state::AppState;
-use super::{layers, models, v2};
+use super::{models, v2};
 use crate::error::{ErrorKind, InferError, Result};
 
-/// The whole HTTP service.
-pub fn app(state: AppState) -> Router {
-    let (engine, max_body_bytes) = (Arc::clone(&state.engine), state.max_body_bytes);
-    let routes = Router::new()
+/// Every path of HTTP.
+pub(super) fn routes(state: &AppState) -> Router {
+    Router::new()
         .route("/classify", post(classify))
         .route("/detect", post(detect))
         .route("/healthz", get(async || "ok"))
@@ -28,9 +25,8 @@ pub fn app(state: AppState) -> Router {
         .merge(v2::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(route_not_found)
-        .layer(DefaultBodyLimit::max(max_body_bytes))
-        .with_state(state);
-    layers::stack(routes, engine)
+        .layer(DefaultBodyLimit::max(state.max_body_bytes))
+        .with_state(state.clone())
 }
 
 async fn ready(State(state): State<AppState>) -> Result<&'static str> {

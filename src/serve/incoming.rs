@@ -67,7 +67,11 @@ fn timeout_ms(headers: &HeaderMap) -> Result<Option<u64>> {
     })
 }
 
-fn priority(headers: &HeaderMap) -> Result<Priority> {
+/// What the header for it says.
+///
+/// # Errors
+/// `InvalidParameter` for a priority that there isn't.
+pub(super) fn priority(headers: &HeaderMap) -> Result<Priority> {
     let Some(value) = headers.get(PRIORITY_HEADER) else { return Ok(Priority::Normal) };
     match value.to_str().unwrap_or_default().trim() {
         "normal" => Ok(Priority::Normal),

@@ -1,15 +1,15 @@
 //! What surrounds every request, in one ordered stack.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::observe::observe;
 use crate::error::{ErrorKind, InferError};
 use crate::infer::Engine;
 
@@ -27,19 +27,6 @@ pub(super) fn stack(routes: Router, engine: Arc<Engine>) -> Router {
         // outside of whatever answers, so that it sees every answer
         .layer(middleware::from_fn_with_state(Arc::clone(&engine), observe))
         .layer(middleware::from_fn_with_state(engine, say_goodbye))
-}
-
-/// Counts and logs each request once, under its route's pattern, never under the path that the caller made up.
-async fn observe(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
-    let method = request.method().clone();
-    let response = next.run(request).await;
-    let model = response.extensions().get::<ServedModel>().map_or("", |served| served.0.as_str());
-    let (status, duration) = (response.status().as_u16(), started.elapsed());
-    engine.metrics.record_request(&route, model, status, duration);
-    tracing::info!(%method, route, model, status, duration_ms = duration.as_secs_f64() * 1e3, "request");
-    response
 }
 
 /// Once the end has begun, an answer asks its client to send the next request elsewhere. HTTP/2 has its own word for that.

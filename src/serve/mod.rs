@@ -2,17 +2,21 @@
 
 mod ask;
 mod body;
+mod clients;
 mod connection;
+mod doors;
+pub mod grpc;
 mod http;
 mod incoming;
 mod layers;
 mod models;
+mod observe;
 mod run;
 mod state;
 mod status;
 mod v2;
 
-pub use http::app;
+pub use doors::{Listeners, app, grpc_app};
 pub use run::run;
 pub use state::AppState;
 #[cfg(fuzzing)]

@@ -4,15 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use futures_util::{Stream, StreamExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::connection::{self, Patience};
-use super::http::app;
+use super::clients::Clients;
+use super::connection::Patience;
+use super::doors::{Listeners, open};
 use super::state::AppState;
 use crate::config::{ModelControl, ServeConfig};
 use crate::infer::Engine;
@@ -21,42 +18,40 @@ use crate::monitor::monitor;
 
 /// How long answers that tell of the end get to reach their clients.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// The pause after a connection could not be accepted, for want of file descriptors as a rule.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `engine` on `listener` until `signals` gives one. From then on the server isn't ready; after the shutdown delay it takes
-/// no connection, and what is in flight gets to end within the drain timeout. What can't is answered 503. A second signal ends
-/// the wait.
+/// Serves `engine` on `listeners` until `signals` gives one. From then on the server isn't ready; after the shutdown delay it takes
+/// no connection, and what is in flight gets to end within the drain timeout. What can't is answered 503, or UNAVAILABLE. A second
+/// signal ends the wait.
 ///
 /// # Errors
-/// When the listener fails.
+/// When a listener fails.
 pub async fn run(
     config: &ServeConfig,
     mut engine: Engine,
-    listener: TcpListener,
+    listeners: Listeners,
     signals: impl Stream<Item = ()>,
 ) -> io::Result<()> {
     engine.model_calls = config.models.model_control == ModelControl::Explicit;
     let engine = Arc::new(engine);
     let shutdown = engine.shutdown.clone();
     let _care = start_caring(config, &engine);
-    let state = AppState { engine, max_body_bytes: config.limits.max_body_bytes };
-    let clients = Clients::new(app(state), patience(config));
+    let doors = open(listeners, &AppState::new(engine, &config.limits));
+    let clients = Clients::new(patience(config), shutdown.clone());
     let mut signals = std::pin::pin!(signals.chain(futures_util::stream::pending()));
     tokio::select! {
-        never = clients.accept(&listener) => match never {},
+        never = clients.accept(&doors) => match never {},
         _ = signals.next() => {}
     }
     shutdown.begin();
     let delay = Duration::from_millis(config.server.shutdown_delay_ms);
     tracing::info!(delay_ms = config.server.shutdown_delay_ms, "stopping: not ready from now on");
     tokio::select! {
-        never = clients.accept(&listener) => match never {},
+        never = clients.accept(&doors) => match never {},
         _ = signals.next() => shutdown.cut(),
         () = tokio::time::sleep(delay) => {}
     }
-    clients.accept_the_last(listener)?;
-    tracing::info!(connections = clients.tasks.len(), "no connection is taken any more; what is in flight gets to end");
+    clients.accept_the_last(doors)?;
+    tracing::info!(connections = clients.count(), "no connection is taken any more; what is in flight gets to end");
     tokio::select! {
         () = clients.gone() => return Ok(()),
         _ = signals.next() => {}
@@ -64,7 +59,7 @@ pub async fn run(
         () = shutdown.cut_off() => {}
     }
     shutdown.cut();
-    tracing::warn!(connections = clients.tasks.len(), "what is still in flight is answered 503");
+    tracing::warn!(connections = clients.count(), "what is still in flight is told so");
     // answers that their clients don't fetch are given up
     let _ = tokio::time::timeout(FAREWELL, clients.gone()).await;
     Ok(())
@@ -89,53 +84,5 @@ fn patience(config: &ServeConfig) -> Patience {
     Patience {
         head: Duration::from_millis(config.server.header_timeout_ms),
         silence: Duration::from_millis(silence_ms),
-    }
-}
-
-/// Everybody who is connected.
-struct Clients {
-    app: Router,
-    patience: Patience,
-    tasks: TaskTracker,
-    draining: CancellationToken,
-}
-
-impl Clients {
-    fn new(app: Router, patience: Patience) -> Self {
-        Self { app, patience, tasks: TaskTracker::new(), draining: CancellationToken::new() }
-    }
-
-    async fn accept(&self, listener: &TcpListener) -> std::convert::Infallible {
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => self.welcome(stream),
-                Err(error) => {
-                    tracing::warn!(%error, "a connection can't be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    fn welcome(&self, stream: TcpStream) {
-        let serving = connection::serve(stream, self.app.clone(), self.patience, self.draining.clone());
-        self.tasks.spawn(serving);
-    }
-
-    /// Takes who has connected already, before the door is shut.
-    fn accept_the_last(&self, listener: TcpListener) -> io::Result<()> {
-        let listener = listener.into_std()?;
-        while let Ok((stream, _)) = listener.accept() {
-            stream.set_nonblocking(true)?;
-            self.welcome(TcpStream::from_std(stream)?);
-        }
-        Ok(())
-    }
-
-    /// Ends when the last has gone.
-    async fn gone(&self) {
-        self.draining.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
     }
 }

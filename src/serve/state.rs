@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::config::LimitOptions;
 use crate::infer::Engine;
 
 /// What every handler may use.
@@ -9,6 +10,16 @@ use crate::infer::Engine;
 pub struct AppState {
     /// The core.
     pub engine: Arc<Engine>,
-    /// The most bytes that a body may have.
+    /// The most bytes that a body or a message may have.
     pub max_body_bytes: usize,
+    /// Requests of one stream that are in flight at once.
+    pub stream_in_flight: usize,
+}
+
+impl AppState {
+    /// The handlers' part of `limits`, and the core.
+    pub fn new(engine: Arc<Engine>, limits: &LimitOptions) -> Self {
+        let LimitOptions { max_body_bytes, stream_in_flight, .. } = *limits;
+        Self { engine, max_body_bytes, stream_in_flight: usize::from(stream_in_flight) }
+    }
 }

@@ -1,30 +1,55 @@
-//! The one table from what went wrong to a status, and the body that tells it.
+//! The one table from what went wrong to a status, and the HTTP body that tells it.
+
+use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tonic::Code;
 
 use crate::error::{ErrorKind, InferError};
 
-/// How long a caller who was turned away should wait, in seconds.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// Long enough for what is in flight to end.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// The HTTP status of every kind of failure.
-pub(super) fn http_status(kind: ErrorKind) -> StatusCode {
+/// The HTTP status and the gRPC code of every kind of failure.
+fn statuses(kind: ErrorKind) -> (StatusCode, Code) {
     match kind {
-        ErrorKind::EmptyBody | ErrorKind::InvalidRequest | ErrorKind::InvalidParameter => StatusCode::BAD_REQUEST,
-        ErrorKind::RouteNotFound | ErrorKind::ModelNotFound => StatusCode::NOT_FOUND,
-        ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        ErrorKind::PayloadTooLarge | ErrorKind::ImageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorKind::UnsupportedMediaType | ErrorKind::UnsupportedImage => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
-        ErrorKind::InvalidImage | ErrorKind::WrongTask | ErrorKind::ModelRefused => StatusCode::UNPROCESSABLE_ENTITY,
-        ErrorKind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
-        ErrorKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::InferenceFailed | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::EmptyBody | ErrorKind::InvalidRequest | ErrorKind::InvalidParameter => {
+            (StatusCode::BAD_REQUEST, Code::InvalidArgument)
+        }
+        ErrorKind::RouteNotFound => (StatusCode::NOT_FOUND, Code::Unimplemented),
+        ErrorKind::ModelNotFound => (StatusCode::NOT_FOUND, Code::NotFound),
+        ErrorKind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented),
+        // not RESOURCE_EXHAUSTED: it would be as large when it comes again
+        ErrorKind::PayloadTooLarge | ErrorKind::ImageTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Code::OutOfRange),
+        ErrorKind::UnsupportedMediaType | ErrorKind::UnsupportedImage => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument)
+        }
+        ErrorKind::Forbidden => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+        ErrorKind::InvalidImage => (StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidArgument),
+        ErrorKind::WrongTask | ErrorKind::ModelRefused => (StatusCode::UNPROCESSABLE_ENTITY, Code::FailedPrecondition),
+        ErrorKind::Overloaded => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
+        ErrorKind::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
+        ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        ErrorKind::InferenceFailed | ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
     }
+}
+
+/// The HTTP status of a kind of failure.
+pub(super) fn http_status(kind: ErrorKind) -> StatusCode {
+    statuses(kind).0
+}
+
+/// The gRPC code of a kind of failure.
+pub(super) fn grpc_code(kind: ErrorKind) -> Code {
+    statuses(kind).1
+}
+
+/// How long a caller who was turned away, and may come again, should wait.
+pub(super) fn retry_after(kind: ErrorKind) -> Option<Duration> {
+    matches!(kind, ErrorKind::Overloaded | ErrorKind::Unavailable).then_some(RETRY_AFTER)
 }
 
 /// A failure as RFC 9457 problem details.
@@ -55,11 +80,11 @@ impl From<InferError> for Problem {
 impl IntoResponse for InferError {
     fn into_response(self) -> Response {
         let status = http_status(self.kind);
-        let turned_away = matches!(self.kind, ErrorKind::Overloaded | ErrorKind::Unavailable);
+        let retry_after = retry_after(self.kind);
         let mut response = (status, axum::Json(Problem::from(self))).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
-        if turned_away {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
+        if let Some(wait) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().into());
         }
         response
     }

@@ -14,7 +14,7 @@ use cenet_serve::model::Repository;
 use cenet_serve::serve::{AppState, app};
 use ndarray::{Array, ArrayD};
 use serde_json::{Value, json};
-use support::{MAX_BODY_BYTES, MeanColor, Reply, Scripted, blue_png, detector, get, limits, model, send};
+use support::{MeanColor, Reply, Scripted, blue_png, detector, get, limits, model, send};
 use table::{Case, Expected, Input, cases};
 
 /// A classifier and a detector that always sees the same box.
@@ -29,7 +29,7 @@ fn engine() -> Engine {
 }
 
 fn service() -> Router {
-    app(AppState { engine: Arc::new(engine()), max_body_bytes: MAX_BODY_BYTES })
+    app(&AppState::new(Arc::new(engine()), &limits()))
 }
 
 /// An output as it came: name, shape, and its numbers or texts.

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
 
 pub mod fake;
+pub mod grpc;
 
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -145,7 +146,7 @@ pub fn engine(model: Model, limits: &LimitOptions) -> Arc<Engine> {
 }
 
 pub fn serving(engine: &Arc<Engine>) -> Router {
-    app(AppState { engine: Arc::clone(engine), max_body_bytes: MAX_BODY_BYTES })
+    app(&AppState::new(Arc::clone(engine), &limits()))
 }
 
 /// What the program would take from the command line.

@@ -47,7 +47,7 @@ def serving(binary: Path, repository: Path, folder: Path | None = None) -> Itera
     Raises:
         DataError: if it doesn't come to listen.
     """
-    command = [binary.absolute(), "serve", "--http-addr", "127.0.0.1:0", "--log-format", "json"]
+    command = [binary.absolute(), "serve", "--http-addr", "127.0.0.1:0", "--single-port", "--log-format", "json"]
     command += ["--model-repository", repository.absolute()]
     environment = {name: value for name, value in os.environ.items() if name != "CENET_LOG"}
     with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:

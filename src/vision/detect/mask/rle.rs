@@ -52,6 +52,11 @@ impl Mask {
         })
     }
 
+    /// The runs as COCO writes them.
+    pub fn compressed(&self) -> String {
+        compressed(&self.counts())
+    }
+
     /// The runs as COCO counts them: from an uncovered one, if of no length, to the picture's end.
     fn counts(&self) -> Vec<u64> {
         let total = u64::from(self.size[0]) * u64::from(self.size[1]);
@@ -67,7 +72,7 @@ impl Serialize for Mask {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Mask", 2)?;
         fields.serialize_field("size", &self.size)?;
-        fields.serialize_field("counts", &compressed(&self.counts()))?;
+        fields.serialize_field("counts", &self.compressed())?;
         fields.end()
     }
 }

@@ -1,0 +1,110 @@
+//! Counts and logs each request once, under its route's pattern, never under the path that the caller made up.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use http_body_util::BodyExt;
+use tonic::{Code, Status};
+
+use super::layers::ServedModel;
+use crate::infer::Engine;
+
+/// Observes a request to its end: over HTTP the head of its answer, over gRPC the status, which follows the answer.
+pub(super) async fn observe(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
+    let method = request.method().clone();
+    let mut seen = Seen { engine, method, route, model: String::new(), started: Instant::now() };
+    let response = next.run(request).await;
+    if let Some(ServedModel(model)) = response.extensions().get() {
+        seen.model.clone_from(model);
+    }
+    if !is_grpc(response.headers()) {
+        seen.tell(response.status().as_str());
+        return response;
+    }
+    match Status::from_header_map(response.headers()) {
+        Some(status) => {
+            seen.tell(code_name(status.code()));
+            response
+        }
+        None => response.map(|body| until_its_status(body, seen)),
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// The same body; its last frame tells the status.
+fn until_its_status(body: Body, seen: Seen) -> Body {
+    let mut unfinished = Unfinished(Some(seen));
+    Body::new(body.map_frame(move |frame| {
+        if let Some(status) = frame.trailers_ref().and_then(Status::from_header_map) {
+            unfinished.tell(status.code());
+        }
+        frame
+    }))
+}
+
+/// A request, as far as it is told of.
+struct Seen {
+    engine: Arc<Engine>,
+    method: Method,
+    route: String,
+    model: String,
+    started: Instant,
+}
+
+impl Seen {
+    fn tell(&self, status: &str) {
+        let Self { engine, method, route, model, started } = self;
+        let duration = started.elapsed();
+        engine.metrics.record_request(route, model, status, duration);
+        tracing::info!(%method, route, model, status, duration_ms = duration.as_secs_f64() * 1e3, "request");
+    }
+}
+
+/// A gRPC answer on its way; one that is dropped before its status is one that its client didn't wait for.
+struct Unfinished(Option<Seen>);
+
+impl Unfinished {
+    fn tell(&mut self, code: Code) {
+        if let Some(seen) = self.0.take() {
+            seen.tell(code_name(code));
+        }
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.tell(Code::Cancelled);
+    }
+}
+
+/// The code as gRPC's documents write it.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
