@@ -20,13 +20,13 @@ echo '# what is in a picture: its bytes are the body'
 ask --data-binary "@$photo" "$url/classify?model=ce_resnet_caltech101&top_k=3"
 
 echo '# several at once: a form with files'
-ask --form "image=@$photo" --form "image=@$cells" "$url/classify?model=ce_resnet_caltech101&top_k=1"
+ask --form "image=@$photo" --form "image=@$photo" "$url/classify?model=ce_resnet_caltech101&top_k=1"
 
 echo '# where things are in it'
 ask --data-binary "@$cells" "$url/detect?model=ce_fcos_bccd&max_detections=3"
 
 echo '# the same, drawn'
-drawn=$(mktemp --suffix .jpg)
+drawn=$(mktemp -d)/found.jpg
 ask --header 'Accept: image/jpeg' --data-binary "@$cells" --output "$drawn" "$url/detect?model=ce_fcos_bccd"
 echo "drawn into $drawn"
 

@@ -53,7 +53,7 @@ def test_curl(server: Server, photo: Path, label: str, tmp_path: Path):
     assert f'"label":"{label}"' in told
     assert '"label":"RBC"' in told
     assert f':{label}"' in told
-    [drawn] = tmp_path.glob("*.jpg")
+    [drawn] = tmp_path.rglob("found.jpg")
     assert Image.open(io.BytesIO(drawn.read_bytes())).format == "JPEG"
 
 

@@ -53,6 +53,14 @@ def test_several_tensors(face: Face):
     assert_close(scores[2:], CLASSIFIER.outputs[SCORES])
 
 
+def test_a_batch_of_many_megabytes(face: Face):
+    batch = np.repeat(DETECTOR.tensor, 4, axis=0)
+    assert batch.nbytes > 8 << 20
+    result = face.infer(DETECTOR.name, batch)
+    for name, expected in DETECTOR.outputs.items():
+        assert_close(result.as_numpy(name)[3:], expected)
+
+
 @pytest.mark.parametrize("binary_input", [True, False])
 @pytest.mark.parametrize("binary_output", [True, False])
 def test_json_tensors(http: Face, binary_input: bool, binary_output: bool):
