@@ -40,4 +40,4 @@ END
 echo "$answer"
 
 echo '# the answer in plain text: each label behind 4 bytes of its length'
-sed -n '/"rawOutputContents"/{n;s/[^"]*"\([^"]*\)".*/\1/p;}' <<<"$answer" | base64 --decode | tr -cs '[:print:]' '\n'
+sed -nE '/"raw_?[Oo]utput_?[Cc]ontents"/{n;s/[^"]*"([^"]*)".*/\1/p;}' <<<"$answer" | base64 --decode | tr -cs '[:print:]' '\n'
