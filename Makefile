@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 CARGO ?= cargo
+FUZZ_SECONDS ?= 600
 
 RUNTIME := runtime/libonnxruntime.so
 FIXTURES := .cache/fixtures/manifest.json
@@ -54,6 +55,12 @@ lint: $(RUNTIME) ## check formatting, lints, documentation and which rooms name 
 .PHONY: bench
 bench: $(RUNTIME) ## measure the operator, and decoding with preprocessing
 	$(CARGO) bench --workspace --locked --benches
+
+# the fuzzer's instrumentation is not stable Rust, but stable compilers have it
+.PHONY: fuzz
+fuzz: ## fuzz the parser of /v2 bodies for FUZZ_SECONDS (600); needs `cargo install cargo-fuzz`
+	mkdir -p fuzz/corpus/v2_body
+	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none v2_body fuzz/corpus/v2_body fuzz/seeds/v2_body -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024
 
 .PHONY: python
 python: $(PYTHON_VENV)/installed ## install the Python package with PyTorch (several GB) into .cache

@@ -26,6 +26,17 @@ impl Deadline {
         Self { end: None, shutdown: Shutdown::new() }
     }
 
+    /// The one of two deadlines of the same server that ends first.
+    #[must_use]
+    pub fn sooner(self, other: Self) -> Self {
+        let end = |deadline: &Self| deadline.end.map(|(end, _)| end);
+        match (end(&self), end(&other)) {
+            (Some(own), Some(others)) if others < own => other,
+            (None, Some(_)) => other,
+            _ => self,
+        }
+    }
+
     /// What `work` answers, if it does in time. It is dropped when it doesn't, which takes it out of every queue.
     ///
     /// # Errors

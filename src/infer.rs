@@ -2,16 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use image::RgbImage;
-use ndarray::{Array3, ArrayD};
+use ndarray::ArrayD;
 
-use crate::admission::{Admission, MemoryBudget, MemoryShare};
+use crate::admission::{Admission, MemoryBudget, MemoryShare, Permit, Priority};
 use crate::config::LimitOptions;
-use crate::cpu::{CpuPool, Wanted};
+use crate::cpu::CpuPool;
 use crate::deadline::Deadline;
 use crate::error::{ErrorKind, InferError, Result};
 use crate::manifest::Task;
@@ -20,7 +20,7 @@ use crate::model::{Model, Repository};
 use crate::reading::Reading;
 use crate::request::{Finding, ImageResult, InferRequest, InferResponse, Terms, Timings};
 use crate::shutdown::Shutdown;
-use crate::vision::decode::{DecodeLimits, decode, read_header};
+use crate::stages::{Seen, Stages};
 use crate::vision::detect::Source;
 use crate::vision::draw::{draw, encode};
 
@@ -33,12 +33,11 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     /// How far the server is on its way to its end.
     pub shutdown: Shutdown,
-    /// What bodies and decoded pictures may take.
-    pub memory: MemoryBudget,
+    /// Whether models are loaded and unloaded by calls.
+    pub model_calls: bool,
+    pub(crate) stages: Stages,
     admission: Admission,
     limits: LimitOptions,
-    cpu: CpuPool,
-    decode_limits: DecodeLimits,
 }
 
 impl Engine {
@@ -51,11 +50,14 @@ impl Engine {
             models: Arc::new(models),
             metrics: Arc::new(Metrics::new()),
             shutdown: Shutdown::new(),
-            memory: MemoryBudget::new(u64::from(limits.memory_budget_mib) << 20),
+            model_calls: false,
             admission: Admission::new("in all", usize::from(limits.max_images_in_flight)),
             limits: limits.clone(),
-            cpu: CpuPool::new(limits.decode_threads).map_err(io::Error::other)?,
-            decode_limits: limits.decode_limits(),
+            stages: Stages {
+                cpu: CpuPool::new(limits.decode_threads).map_err(io::Error::other)?,
+                limits: limits.decode_limits(),
+                memory: MemoryBudget::new(u64::from(limits.memory_budget_mib) << 20),
+            },
         })
     }
 
@@ -79,6 +81,14 @@ impl Engine {
         Ok(())
     }
 
+    /// A share of `bytes` of the memory that bodies and decoded pictures may take.
+    ///
+    /// # Errors
+    /// As [`MemoryBudget::take`].
+    pub fn take_memory(&self, bytes: u64) -> Result<MemoryShare> {
+        self.stages.memory.take(bytes)
+    }
+
     /// The end of a request's time that begins now and whose sender allows it `wanted_ms`.
     pub fn deadline(&self, wanted_ms: Option<u64>) -> Deadline {
         Deadline::after(self.limits.request_timeout(wanted_ms), self.shutdown.clone())
@@ -96,9 +106,8 @@ impl Engine {
             return Err(InferError::new(ErrorKind::InvalidRequest, "the request holds no image"));
         }
         let reading = Arc::new(Reading::new(model, &request.options)?);
-        let (pictures, terms) = (request.images.len(), &request.terms);
-        let _in_all = self.admission.admit(pictures, terms.priority)?;
-        let _in_model = model.admission.admit(pictures, terms.priority)?;
+        let terms = &request.terms;
+        let _permits = self.admit(model, request.images.len(), terms.priority)?;
         let pictures = request.images.into_iter().map(|image| self.infer_image(model, image, &reading, terms));
         let answers = async { Ok(join_all(pictures).await) };
         Ok(InferResponse { model: Arc::clone(model), results: terms.deadline.bound(answers).await? })
@@ -112,8 +121,7 @@ impl Engine {
         terms: &Terms,
     ) -> Result<ImageResult> {
         let result = self.run_stages(model, image, reading, terms).await;
-        self.metrics.record_image(&model.directory.name, &result);
-        model.health.record(&result);
+        self.record(model, result.as_ref().map(|image| &image.timings));
         result
     }
 
@@ -125,28 +133,35 @@ impl Engine {
         terms: &Terms,
     ) -> Result<ImageResult> {
         let started = Instant::now();
-        let mut timings = Timings::default();
-        let preparation = Preparation {
-            model: Arc::clone(model),
-            limits: self.decode_limits,
-            memory: self.memory.clone(),
-            drawn: reading.render.is_some(),
-        };
-        let prepared = self.cpu.run(move |wanted| preparation.prepare(&image, wanted)).await?;
-        (timings.decode, timings.preprocess) = (prepared.decode, prepared.preprocess);
-        let Prepared { picture, tensor, source, memory: _held, .. } = prepared;
-        let answer = model.batcher.infer(tensor.into_dyn(), terms.priority).await?;
-        (timings.queue, timings.inference) = (answer.queue, answer.inference);
+        let seen = self.stages.look(model, image, terms.priority, reading.render.is_some()).await?;
+        let Seen { outputs, picture, source, mut timings, memory: _held } = seen;
         let finishing = Instant::now();
         let (reading, owner) = (Arc::clone(reading), Arc::clone(model));
-        let finish = move || finish(&reading, &owner, &answer.outputs, &source, picture);
+        let finish = move || finish(&reading, &owner, &outputs, &source, picture);
         // labels are read in microseconds; boxes with masks and a drawing keep a core busy
-        let finished =
-            if model.directory.manifest.task == Task::Classify { finish() } else { self.cpu.run(|_| finish()).await };
+        let finished = match model.directory.manifest.task {
+            Task::Classify => finish(),
+            Task::Detect => self.stages.cpu.run(|_| finish()).await,
+        };
         let (finding, rendered) = finished?;
         timings.postprocess = finishing.elapsed();
         timings.total = started.elapsed();
         Ok(ImageResult { size: [source.width, source.height], finding, rendered, timings })
+    }
+
+    /// Counts what became of a picture or tensor.
+    pub(crate) fn record(&self, model: &Model, outcome: std::result::Result<&Timings, &InferError>) {
+        self.metrics.record_image(&model.directory.name, outcome);
+        model.statistics.record(outcome);
+        model.health.record(outcome);
+    }
+
+    /// A place for `pictures` in the server and in `model`, or for none of them.
+    ///
+    /// # Errors
+    /// As [`Admission::admit`].
+    pub(crate) fn admit(&self, model: &Model, pictures: usize, priority: Priority) -> Result<[Permit; 2]> {
+        Ok([self.admission.admit(pictures, priority)?, model.admission.admit(pictures, priority)?])
     }
 }
 
@@ -164,40 +179,4 @@ fn finish(
     draw(&mut picture, boxes);
     let file = encode(&picture, format)?;
     Ok((finding, Some(Bytes::from(file))))
-}
-
-struct Prepared {
-    /// Upright, in its own size; empty where it isn't drawn on.
-    picture: RgbImage,
-    tensor: Array3<f32>,
-    source: Source,
-    /// What the picture takes, as long as it is held.
-    memory: Option<MemoryShare>,
-    decode: Duration,
-    preprocess: Duration,
-}
-
-/// How a picture is prepared for a model.
-struct Preparation {
-    model: Arc<Model>,
-    limits: DecodeLimits,
-    memory: MemoryBudget,
-    /// The picture will be drawn on.
-    drawn: bool,
-}
-
-impl Preparation {
-    fn prepare(&self, image: &[u8], wanted: &dyn Wanted) -> Result<Prepared> {
-        let directory = &self.model.directory;
-        let started = Instant::now();
-        let share = self.memory.take(read_header(image, &self.limits)?.decoded_bytes())?;
-        let picture = decode(image, (&directory.manifest.preprocess).into(), &self.limits)?;
-        let decoded = Instant::now();
-        wanted.check()?;
-        let (tensor, geometry) = directory.preprocessor.tensor(&picture)?;
-        let source = Source { geometry, width: picture.width(), height: picture.height() };
-        let preprocess = decoded.elapsed();
-        let (picture, memory) = if self.drawn { (picture, Some(share)) } else { (RgbImage::default(), None) };
-        Ok(Prepared { picture, tensor, source, memory, decode: decoded - started, preprocess })
-    }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
-use crate::error::Result;
-use crate::request::ImageResult;
+use crate::error::InferError;
+use crate::request::Timings;
 
 /// Upper bounds of the duration histograms, in seconds: half a millisecond to ten seconds.
 const DURATION_BUCKETS_SECONDS: &[f64] =
@@ -64,12 +64,11 @@ impl Metrics {
         self.request_duration.with_label_values(&labels).observe(duration.as_secs_f64());
     }
 
-    /// Counts one picture's outcome, and its stages when it was answered.
-    pub fn record_image(&self, model: &str, result: &Result<ImageResult>) {
-        let outcome = result.as_ref().map_or_else(|error| error.kind.code(), |_| "ok");
-        self.images.with_label_values(&[model, outcome]).inc();
-        let stages = result.iter().flat_map(|image| image.timings.stages());
-        for (stage, duration) in stages {
+    /// Counts what became of a picture or tensor, and its stages when it was answered.
+    pub fn record_image(&self, model: &str, outcome: Result<&Timings, &InferError>) {
+        let code = outcome.map_or_else(|error| error.kind.code(), |_| "ok");
+        self.images.with_label_values(&[model, code]).inc();
+        for (stage, duration) in outcome.iter().flat_map(|timings| timings.stages()) {
             self.stage_duration.with_label_values(&[stage.name(), model]).observe(duration.as_secs_f64());
         }
     }
@@ -78,7 +77,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When a metric can't be written as text, which would be a defect.
-    pub fn render(&self) -> std::result::Result<String, prometheus::Error> {
+    pub fn render(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))

@@ -69,9 +69,10 @@ fn serve(fill: impl FnOnce(&Path)) -> Served {
     let root = tempfile::tempdir().expect("a folder");
     fill(root.path());
     let options = RepositoryOptions { root: root.path().to_path_buf(), ..RepositoryOptions::default() };
-    let engine = Engine::new(Repository::open(options).expect("readable"), &limits()).expect("threads");
+    let mut engine = Engine::new(Repository::open(options).expect("readable"), &limits()).expect("threads");
+    engine.model_calls = true;
     let models = Arc::clone(&engine.models);
-    let state = AppState { engine: Arc::new(engine), max_body_bytes: MAX_BODY_BYTES, model_calls: true };
+    let state = AppState { engine: Arc::new(engine), max_body_bytes: MAX_BODY_BYTES };
     Served { root, models, service: app(state) }
 }
 

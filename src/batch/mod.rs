@@ -103,6 +103,11 @@ impl Batcher {
         })
     }
 
+    /// How often the network was run.
+    pub fn executions(&self) -> u64 {
+        self.shared.executions()
+    }
+
     /// Pictures that wait for the network.
     pub fn waiting(&self) -> usize {
         self.shared.len()

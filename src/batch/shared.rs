@@ -1,5 +1,6 @@
 //! The queue between the callers and the threads that own a network's instances.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use crate::admission::Priority;
 pub(super) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    executions: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -23,7 +25,11 @@ struct State {
 
 impl Shared {
     pub(super) fn new(policy: BatchPolicy) -> Self {
-        Self { state: Mutex::new(State { queue: Queue::new(policy), closed: false }), changed: Condvar::new() }
+        Self {
+            state: Mutex::new(State { queue: Queue::new(policy), closed: false }),
+            changed: Condvar::new(),
+            executions: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn push(&self, job: Job, priority: Priority) {
@@ -35,6 +41,16 @@ impl Shared {
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
+    }
+
+    /// The network is run once more.
+    pub(super) fn count_execution(&self) {
+        self.executions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the network was run.
+    pub(super) fn executions(&self) -> u64 {
+        self.executions.load(Ordering::Relaxed)
     }
 
     /// Pictures that wait.

@@ -15,6 +15,7 @@ use crate::error::{ErrorKind, InferError, Result};
 /// Runs until the queue is closed and empty.
 pub(super) fn run(mut backend: Box<dyn Backend>, axis: BatchAxis, shared: &Shared) {
     while let Some(batch) = shared.next_batch() {
+        shared.count_execution();
         answer_all(backend.as_mut(), axis, batch);
     }
 }

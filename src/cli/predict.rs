@@ -15,7 +15,7 @@ use crate::config::LimitOptions;
 use crate::error::InferError;
 use crate::infer::Engine;
 use crate::manifest::Task;
-use crate::model::{LoadOptions, Model, Repository, locate};
+use crate::model::{InstanceOptions, LoadOptions, Model, Repository, locate};
 use crate::request::{InferOptions, InferRequest, Terms};
 use crate::vision::draw::PictureFormat;
 
@@ -102,7 +102,10 @@ pub(super) fn run(options: &PredictOptions) -> Result<ExitCode, Failure> {
     if options.save.is_some() && options.images.len() > 1 {
         return Err("--save is for one picture at a time".into());
     }
-    let model = Model::load(&locate(&options.model, &options.model_repository)?, &LoadOptions::default())?;
+    // one picture after the other: all cores for each
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let load = LoadOptions { instances: InstanceOptions { count: 1, threads }, ..LoadOptions::default() };
+    let model = Model::load(&locate(&options.model, &options.model_repository)?, &load)?;
     let task = model.directory.manifest.task;
     let engine = Engine::new(Repository::of(model), &options.limits)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;

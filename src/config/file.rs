@@ -59,8 +59,12 @@ fn value_text(key: &str, value: toml::Value) -> Result<String, String> {
         toml::Value::Integer(number) => Ok(number.to_string()),
         toml::Value::Float(number) => Ok(number.to_string()),
         toml::Value::Boolean(truth) => Ok(truth.to_string()),
-        toml::Value::Array(_) | toml::Value::Table(_) | toml::Value::Datetime(_) => {
-            Err(format!("{key:?} must be a string, a number or a truth value"))
+        toml::Value::Array(values) => {
+            let texts: Result<Vec<_>, _> = values.into_iter().map(|value| value_text(key, value)).collect();
+            Ok(texts?.join(","))
+        }
+        toml::Value::Table(_) | toml::Value::Datetime(_) => {
+            Err(format!("{key:?} must be a string, a number, a truth value or a list of them"))
         }
     }
 }
@@ -93,6 +97,14 @@ mod tests {
         assert_eq!(config.limits.max_body_bytes, 5);
         assert_eq!(config.log.log_format, crate::config::LogFormat::Json);
         assert_eq!(config.server.drain_timeout_s, 30, "what nobody says keeps its default");
+    }
+
+    #[test]
+    fn what_may_be_given_several_times_is_a_list() {
+        let config = parse("load_model = ['a', 'b']\ndefault_version = 'a=2,b=1'\n", &[]).expect("a valid file");
+        assert_eq!(config.models.load_model, ["a", "b"]);
+        assert_eq!(config.models.default_version, [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+        assert!(parse("default_version = ['a']", &[]).expect_err("no version").to_string().contains("NAME=VERSION"));
     }
 
     #[test]

@@ -92,8 +92,7 @@ impl Catalog {
             Some(name) => name,
             None => self.only_one_of(task)?,
         };
-        let versions = self.entries.get(name).ok_or_else(|| self.no_model(name))?;
-        let model = self.pick_version(name, versions, version)?;
+        let model = self.get(name, version)?;
         let own = model.directory.manifest.task;
         if own != task {
             let message = format!("the task of model {name} is {own}: POST to /{own}, or name a model for {task}");
@@ -101,6 +100,15 @@ impl Catalog {
         }
         model.health.check()?;
         Ok(model)
+    }
+
+    /// The model called `name`, whatever its task and state: its default version unless one is named.
+    ///
+    /// # Errors
+    /// `ModelNotFound`, `InvalidParameter` for a malformed version.
+    pub fn get(&self, name: &str, version: Option<&str>) -> Result<&Arc<Model>> {
+        let versions = self.entries.get(name).ok_or_else(|| self.no_model(name))?;
+        self.pick_version(name, versions, version)
     }
 
     fn only_one_of(&self, task: Task) -> Result<&str> {

@@ -23,7 +23,7 @@ pub struct Health {
 
 impl Health {
     /// Counts what became of a picture.
-    pub fn record<T>(&self, outcome: &Result<T>) {
+    pub fn record<T>(&self, outcome: std::result::Result<T, &InferError>) {
         match outcome {
             Err(error) if error.kind == ErrorKind::InferenceFailed => {
                 if self.failures_in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= SUSPICIOUS_FAILURES {
@@ -96,10 +96,10 @@ mod tests {
         for outcome in
             [failed(), failed(), failed(), failed(), Ok(()), failed(), failed(), bad_picture, failed(), failed()]
         {
-            health.record(&outcome);
+            health.record(outcome.as_ref());
             assert!(poll!(&mut suspected).is_pending(), "a success ends the row");
         }
-        health.record(&failed());
+        health.record(failed().as_ref());
         suspected.await;
     }
 

@@ -15,6 +15,7 @@ mod profile;
 mod repository;
 mod runtime;
 mod session;
+mod statistics;
 mod watch;
 
 use std::path::Path;
@@ -38,6 +39,7 @@ pub use locate::locate;
 pub use profile::{NodeCount, profile};
 pub use repository::{Repository, RepositoryOptions};
 pub use session::{OnnxSession, SessionOptions};
+pub use statistics::{Count, Statistics, StatisticsSnapshot};
 pub use watch::watch;
 
 use crate::admission::Admission;
@@ -85,6 +87,8 @@ pub struct Model {
     pub canary: Canary,
     /// Whether it does.
     pub health: Health,
+    /// What it has done.
+    pub statistics: Statistics,
     /// The way to the network.
     pub batcher: Batcher,
 }
@@ -116,6 +120,7 @@ impl Model {
             admission,
             canary: opened.canary,
             health: Health::default(),
+            statistics: Statistics::default(),
             batcher,
         })
     }

@@ -56,9 +56,16 @@ impl Repository {
 
     /// A repository of one model.
     pub fn of(model: Model) -> Self {
-        let (name, version) = (model.directory.name.clone(), model.directory.version);
+        Self::of_all([model])
+    }
+
+    /// A repository of some models.
+    pub fn of_all(models: impl IntoIterator<Item = Model>) -> Self {
         let mut catalog = Catalog::default();
-        catalog.put(&name, version, Fingerprint::default(), Ok(&Arc::new(model)));
+        for model in models {
+            let (name, version) = (model.directory.name.clone(), model.directory.version);
+            catalog.put(&name, version, Fingerprint::default(), Ok(&Arc::new(model)));
+        }
         Self { options: RepositoryOptions::default(), catalog: RwLock::new(Arc::new(catalog)), change: Mutex::new(()) }
     }
 

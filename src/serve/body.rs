@@ -56,7 +56,11 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding> {
     }
 }
 
-async fn read_all<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
+/// The whole body.
+///
+/// # Errors
+/// `PayloadTooLarge`, or `InvalidRequest` when it breaks off.
+pub(super) async fn read_all<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes> {
     let body = Bytes::from_request(request, state).await;
     body.map_err(|rejection| unreadable(rejection.into_response().status(), "the body broke off"))
 }

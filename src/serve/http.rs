@@ -11,7 +11,7 @@ use prometheus::TEXT_FORMAT;
 
 use super::ask::{classify, detect};
 use super::state::AppState;
-use super::{layers, models};
+use super::{layers, models, v2};
 use crate::error::{ErrorKind, InferError, Result};
 
 /// The whole HTTP service.
@@ -25,6 +25,7 @@ pub fn app(state: AppState) -> Router {
         .route("/v1/models", get(models::list))
         .route("/v1/models/{name}", put(models::load).delete(models::unload))
         .route("/metrics", get(render_metrics))
+        .merge(v2::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(route_not_found)
         .layer(DefaultBodyLimit::max(max_body_bytes))

@@ -2,8 +2,9 @@
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
+use bytes::Bytes;
 
-use super::body::Pictures;
+use super::body::{self, Pictures};
 use super::state::AppState;
 use crate::admission::Priority;
 use crate::error::{ErrorKind, InferError, Result};
@@ -25,14 +26,29 @@ impl FromRequest<AppState> for Incoming {
     type Rejection = InferError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
-        let headers = request.headers();
-        let deadline = state.engine.deadline(timeout_ms(headers)?);
-        let priority = priority(headers)?;
-        let mut share = state.engine.memory.take(body_bytes(headers, state.max_body_bytes))?;
-        let pictures = deadline.bound(Pictures::from_request(request, state)).await?;
-        share.shrink_to(pictures.images.iter().map(|image| image.len() as u64).sum());
-        Ok(Self { pictures, terms: Terms { deadline, priority, body: Some(share) } })
+        let mut terms = terms(request.headers(), state)?;
+        let pictures = terms.deadline.bound(Pictures::from_request(request, state)).await?;
+        let bytes = pictures.images.iter().map(|image| image.len() as u64).sum();
+        terms.body.iter_mut().for_each(|share| share.shrink_to(bytes));
+        Ok(Self { pictures, terms })
     }
+}
+
+/// A request's terms and its whole body.
+///
+/// # Errors
+/// For a body that breaks off, is too large or too late, and for terms that can't be read.
+pub(super) async fn read_all(request: Request, state: &AppState) -> Result<(Terms, Bytes)> {
+    let mut terms = terms(request.headers(), state)?;
+    let body = terms.deadline.bound(body::read_all(request, state)).await?;
+    terms.body.iter_mut().for_each(|share| share.shrink_to(body.len() as u64));
+    Ok((terms, body))
+}
+
+fn terms(headers: &HeaderMap, state: &AppState) -> Result<Terms> {
+    let deadline = state.engine.deadline(timeout_ms(headers)?);
+    let share = state.engine.take_memory(body_bytes(headers, state.max_body_bytes))?;
+    Ok(Terms { deadline, priority: priority(headers)?, body: Some(share) })
 }
 
 /// What the body takes in memory: what it says of itself, or else as much as a body may have.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::state::AppState;
 use crate::error::{ErrorKind, InferError, Result};
 use crate::manifest::Task;
-use crate::model::{Entry, Model, parse_version};
+use crate::model::Model;
+use crate::oip::{IndexEntry, ModelState};
 
 #[derive(Serialize)]
 pub(super) struct ModelList {
@@ -30,16 +31,6 @@ struct ModelEntry {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum ModelState {
-    Ready,
-    /// It was loaded, but doesn't answer right any more.
-    Failing,
-    /// It never was.
-    Refused,
-}
-
-#[derive(Serialize)]
 struct ServedModel {
     task: Task,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,20 +39,6 @@ struct ServedModel {
     license: Option<String>,
     labels: usize,
     input_size: [u32; 2],
-}
-
-impl ModelEntry {
-    fn new(name: &str, version: u32, entry: &Entry) -> Self {
-        let failing = entry.model.as_ref().and_then(|model| model.health.check().err());
-        let state = match (&entry.model, &failing) {
-            (Some(_), None) => ModelState::Ready,
-            (Some(_), Some(_)) => ModelState::Failing,
-            (None, _) => ModelState::Refused,
-        };
-        let reason = failing.map(|error| error.message).or_else(|| entry.refusal.clone());
-        let served = entry.model.as_deref().map(ServedModel::from);
-        Self { name: name.to_owned(), version: version.to_string(), state, reason, served }
-    }
 }
 
 impl From<&Model> for ServedModel {
@@ -93,8 +70,12 @@ pub(super) async fn list(State(state): State<AppState>) -> Json<ModelList> {
 
 fn listed(state: &AppState, wanted: impl Fn(&str) -> bool) -> ModelList {
     let catalog = state.engine.models.catalog();
-    let entries = catalog.entries().filter(|(name, _, _)| wanted(name));
-    ModelList { models: entries.map(|(name, version, entry)| ModelEntry::new(name, version, entry)).collect() }
+    let entry = |entry: IndexEntry| {
+        let IndexEntry { name, version, state, reason } = entry;
+        let served = catalog.get(&name, Some(&version)).ok().map(|model| ServedModel::from(model.as_ref()));
+        ModelEntry { name, version, state, reason, served }
+    };
+    ModelList { models: state.engine.index(false).into_iter().filter(|one| wanted(&one.name)).map(entry).collect() }
 }
 
 /// `PUT /v1/models/{name}`: loads a version, or all of them, from disk in place of what is served; answers when that is done.
@@ -103,11 +84,7 @@ pub(super) async fn load(
     Path(name): Path<String>,
     parameters: Parameters,
 ) -> Result<Json<ModelList>> {
-    let version = permitted(&state, parameters)?;
-    let (models, wanted) = (state.engine.models.clone(), name.clone());
-    let loaded = tokio::task::spawn_blocking(move || models.load(&wanted, version)).await;
-    let refused = |message: String| InferError::new(ErrorKind::ModelRefused, message);
-    loaded.map_err(|error| refused(error.to_string()))?.map_err(|error| refused(error.to_string()))?;
+    state.engine.load_model(&name, version(parameters)?.as_deref()).await?;
     Ok(Json(listed(&state, |listed| listed == name)))
 }
 
@@ -117,23 +94,11 @@ pub(super) async fn unload(
     Path(name): Path<String>,
     parameters: Parameters,
 ) -> Result<StatusCode> {
-    let version = permitted(&state, parameters)?;
-    let (models, gone) = (state.engine.models.clone(), name.clone());
-    // a load that is under way comes first
-    let removed = tokio::task::spawn_blocking(move || models.unload(&gone, version)).await;
-    if removed.unwrap_or(false) {
-        return Ok(StatusCode::NO_CONTENT);
-    }
-    Err(InferError::new(ErrorKind::ModelNotFound, format!("no such version of a model {name:?} is served")))
+    state.engine.unload_model(&name, version(parameters)?.as_deref()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
-fn permitted(state: &AppState, parameters: Parameters) -> Result<Option<u32>> {
-    if !state.model_calls {
-        let message =
-            "models are not loaded and unloaded by calls here; start the server with --model-control explicit";
-        return Err(InferError::new(ErrorKind::Forbidden, message));
-    }
+fn version(parameters: Parameters) -> Result<Option<String>> {
     let unreadable = |rejection: QueryRejection| InferError::new(ErrorKind::InvalidParameter, rejection.body_text());
-    let Query(parameters) = parameters.map_err(unreadable)?;
-    parse_version(parameters.version.as_deref())
+    parameters.map(|Query(parameters)| parameters.version).map_err(unreadable)
 }

@@ -32,18 +32,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// When the listener fails.
 pub async fn run(
     config: &ServeConfig,
-    engine: Engine,
+    mut engine: Engine,
     listener: TcpListener,
     signals: impl Stream<Item = ()>,
 ) -> io::Result<()> {
+    engine.model_calls = config.models.model_control == ModelControl::Explicit;
     let engine = Arc::new(engine);
     let shutdown = engine.shutdown.clone();
     let _care = start_caring(config, &engine);
-    let state = AppState {
-        engine,
-        max_body_bytes: config.limits.max_body_bytes,
-        model_calls: config.models.model_control == ModelControl::Explicit,
-    };
+    let state = AppState { engine, max_body_bytes: config.limits.max_body_bytes };
     let clients = Clients::new(app(state), patience(config));
     let mut signals = std::pin::pin!(signals.chain(futures_util::stream::pending()));
     tokio::select! {

@@ -11,6 +11,4 @@ pub struct AppState {
     pub engine: Arc<Engine>,
     /// The most bytes that a body may have.
     pub max_body_bytes: usize,
-    /// Whether models are loaded and unloaded by calls.
-    pub model_calls: bool,
 }

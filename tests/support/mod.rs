@@ -12,13 +12,13 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use cenet_serve::admission::Admission;
-use cenet_serve::backend::{Backend, Signature};
+use cenet_serve::backend::{Backend, Signature, TensorInfo};
 use cenet_serve::batch::{BatchAxis, BatchPolicy, Batcher};
 use cenet_serve::config::{LimitOptions, ServeConfig};
 use cenet_serve::error::Result;
 use cenet_serve::infer::Engine;
 use cenet_serve::manifest::Manifest;
-use cenet_serve::model::{Canary, Health, Instances, Model, ModelDirectory, Repository};
+use cenet_serve::model::{Canary, Health, Instances, Model, ModelDirectory, Repository, Statistics};
 use cenet_serve::serve::{AppState, app};
 use cenet_serve::vision::preprocess::Preprocessor;
 use clap::{Args, Command, FromArgMatches};
@@ -94,6 +94,7 @@ fn build(
         "#
     ))
     .expect("a valid manifest");
+    let signature = signature(&manifest);
     Model {
         head_outputs: (0..manifest.head.outputs().len()).collect(),
         directory: ModelDirectory {
@@ -104,7 +105,7 @@ fn build(
             manifest,
             labels: ["red", "green", "blue"].map(String::from).to_vec(),
         },
-        signature: Signature { inputs: Vec::new(), outputs: Vec::new() },
+        signature,
         golden: None,
         load_time: Duration::ZERO,
         instances: Instances { count: instances.len(), threads: 1, reason: "as the test has it".into() },
@@ -112,8 +113,16 @@ fn build(
         admission: Arc::new(Admission::new(format!("in model {name}"), queue_length)),
         canary: Canary::of_zeros(&[3, 8, 8]),
         health: Health::default(),
+        statistics: Statistics::default(),
         batcher: Batcher::start(name, instances, axis, batching).expect("threads"),
     }
+}
+
+/// The network that a manifest of these tests is for: 8x8 pixels in; all that its head reads out, of any size.
+fn signature(manifest: &Manifest) -> Signature {
+    let tensor = |name: &str, shape: Vec<i64>| TensorInfo { name: name.into(), data_type: "f32".into(), shape };
+    let outputs = manifest.head.outputs().into_iter().map(|name| tensor(name, vec![-1, -1]));
+    Signature { inputs: vec![tensor("input", vec![-1, 3, 8, 8])], outputs: outputs.collect() }
 }
 
 pub fn limits() -> LimitOptions {
@@ -136,7 +145,7 @@ pub fn engine(model: Model, limits: &LimitOptions) -> Arc<Engine> {
 }
 
 pub fn serving(engine: &Arc<Engine>) -> Router {
-    app(AppState { engine: Arc::clone(engine), max_body_bytes: MAX_BODY_BYTES, model_calls: false })
+    app(AppState { engine: Arc::clone(engine), max_body_bytes: MAX_BODY_BYTES })
 }
 
 /// What the program would take from the command line.

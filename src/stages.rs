@@ -1,0 +1,92 @@
+//! The stages between admission and reading: decode and preprocess on the bounded pool, then the network.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use image::RgbImage;
+use ndarray::{Array3, ArrayD};
+
+use crate::admission::{MemoryBudget, MemoryShare, Priority};
+use crate::cpu::{CpuPool, Wanted};
+use crate::error::Result;
+use crate::model::Model;
+use crate::request::Timings;
+use crate::vision::decode::{DecodeLimits, decode, read_header};
+use crate::vision::detect::Source;
+
+/// What pictures go through.
+#[derive(Debug)]
+pub(crate) struct Stages {
+    pub(crate) cpu: CpuPool,
+    pub(crate) limits: DecodeLimits,
+    pub(crate) memory: MemoryBudget,
+}
+
+/// What a network saw in a picture, with what is needed to read it.
+pub(crate) struct Seen {
+    /// An array for each output of the network, without a batch axis.
+    pub(crate) outputs: Vec<ArrayD<f32>>,
+    /// Upright, in its own size; empty unless it was to be kept.
+    pub(crate) picture: RgbImage,
+    pub(crate) source: Source,
+    pub(crate) timings: Timings,
+    /// What the picture takes, as long as it is held.
+    pub(crate) memory: Option<MemoryShare>,
+}
+
+impl Stages {
+    /// From a picture's file to the network's outputs.
+    pub(crate) async fn look(&self, model: &Arc<Model>, file: Bytes, priority: Priority, keep: bool) -> Result<Seen> {
+        let preparation =
+            Preparation { model: Arc::clone(model), limits: self.limits, memory: self.memory.clone(), keep };
+        let prepared = self.cpu.run(move |wanted| preparation.prepare(&file, wanted)).await?;
+        let Prepared { picture, tensor, source, memory, decode, preprocess } = prepared;
+        let (outputs, mut timings) = run_network(model, tensor.into_dyn(), priority).await?;
+        (timings.decode, timings.preprocess) = (decode, preprocess);
+        Ok(Seen { outputs, picture, source, timings, memory })
+    }
+}
+
+/// From a tensor, without a batch axis, to the network's outputs.
+pub(crate) async fn run_network(
+    model: &Model,
+    tensor: ArrayD<f32>,
+    priority: Priority,
+) -> Result<(Vec<ArrayD<f32>>, Timings)> {
+    let answer = model.batcher.infer(tensor, priority).await?;
+    Ok((answer.outputs, Timings { queue: answer.queue, inference: answer.inference, ..Timings::default() }))
+}
+
+struct Prepared {
+    picture: RgbImage,
+    tensor: Array3<f32>,
+    source: Source,
+    memory: Option<MemoryShare>,
+    decode: Duration,
+    preprocess: Duration,
+}
+
+/// How a picture is prepared for a model.
+struct Preparation {
+    model: Arc<Model>,
+    limits: DecodeLimits,
+    memory: MemoryBudget,
+    keep: bool,
+}
+
+impl Preparation {
+    fn prepare(&self, image: &[u8], wanted: &dyn Wanted) -> Result<Prepared> {
+        let directory = &self.model.directory;
+        let started = Instant::now();
+        let share = self.memory.take(read_header(image, &self.limits)?.decoded_bytes())?;
+        let picture = decode(image, (&directory.manifest.preprocess).into(), &self.limits)?;
+        let decoded = Instant::now();
+        wanted.check()?;
+        let (tensor, geometry) = directory.preprocessor.tensor(&picture)?;
+        let source = Source { geometry, width: picture.width(), height: picture.height() };
+        let preprocess = decoded.elapsed();
+        let (picture, memory) = if self.keep { (picture, Some(share)) } else { (RgbImage::default(), None) };
+        Ok(Prepared { picture, tensor, source, memory, decode: decoded - started, preprocess })
+    }
+}
