@@ -88,6 +88,10 @@ BAD = {
     "typed too many": request(contents={"fp32_contents": [*NUMBERS, 0.0]}),
     "typed as another type": request(contents={"int_contents": [1] * len(NUMBERS)}),
     "typed as two types": request(contents={"fp32_contents": NUMBERS, "int_contents": [1]}),
+    "input with a long name": request(BYTES, name="x" * 1_000_000),
+    "type with a long name": request(BYTES, datatype="x" * 1_000_000),
+    "shape of a million axes": request(BYTES, shape=[1] * 1_000_000),
+    "output with a long name": asking_for(name="x" * 1_000_000),
     "type unknown": request(BYTES, datatype="FP33"),
     "type empty": request(BYTES, datatype=""),
     "shape overflows": request(BYTES, shape=[2**62, 2**62, 2**62, 2**62]),
@@ -118,7 +122,7 @@ def test_bad_message(channel: grpc.Channel, name: str):
     with pytest.raises(grpc.RpcError) as failure:
         infer(channel, BAD[name])
     assert failure.value.code() == grpc.StatusCode.INVALID_ARGUMENT, failure.value.details()
-    assert failure.value.details()
+    assert 0 < len(failure.value.details()) < 2000
     assert_close(infer(channel, GOOD["raw"]), CLASSIFIER.outputs[SCORES])
 
 

@@ -79,7 +79,7 @@ def assert_good(response: requests.Response) -> None:
 def assert_refused(response: requests.Response, status: int = 400) -> None:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
-    assert response.json()["error"]
+    assert 0 < len(response.json()["error"]) < 2000
 
 
 GOOD = sized(len(BYTES))
@@ -172,6 +172,9 @@ BAD = {
     "input without a type": (request({"name": INPUT, "shape": SHAPE, "data": NUMBERS}), None),
     "input without data": (request(tensor()), None),
     "input with data twice": case(request(tensor(data=NUMBERS, parameters={"binary_data_size": len(BYTES)})), BYTES),
+    "input with a long name": case(sized(len(BYTES), name="x" * 1_000_000), BYTES),
+    "output with a long name": (request(tensor(data=NUMBERS), outputs=[{"name": "x" * 1_000_000}]), None),
+    "type with a long name": case(sized(len(BYTES), datatype="x" * 1_000_000), BYTES),
     "type unknown": case(sized(len(BYTES), datatype="FP33"), BYTES),
     "type in lower case": case(sized(len(BYTES), datatype="fp32"), BYTES),
     "size too small": case(sized(len(BYTES) - 1), BYTES),
@@ -308,6 +311,13 @@ def test_repository_index_of_nonsense(site: Site, body: bytes):
 @pytest.mark.parametrize("body", [b"?", b"1", b'{"parameters": 1}', b'{"parameters": {"config": "{}"}}'])
 def test_load_of_nonsense(site: Site, body: bytes):
     assert_refused(site.post(f"/v2/repository/models/{CLASSIFIER.name}/load", body))
+
+
+def test_models_with_a_long_name(site: Site):
+    for path in ("", "/infer"):
+        response = site.ask("POST" if path else "GET", f"/v2/models/{'x' * 10_000}{path}")
+        assert response.status_code in (400, 404, 414)
+        assert len(response.content) < 2000
 
 
 PATHS = [
