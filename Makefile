@@ -8,6 +8,7 @@ RUNTIME := runtime/libonnxruntime.so
 FIXTURES := .cache/fixtures/manifest.json
 FIXTURES_VENV := .cache/fixtures-venv
 PYTHON_VENV := .cache/python-venv
+CLIENTS_VENV := .cache/clients-venv
 OFFICIAL_MODEL := .cache/official-format/1
 DEBUG_BINARY := $(abspath target/debug/cenet-serve)
 # data sets that some tests look at and pass over without
@@ -78,6 +79,18 @@ test-python: python $(RUNTIME) ## test training and export, and the authors' own
 	CENET_TEST_DATA=$(TEST_DATA) CENET_SERVE_BINARY=$(DEBUG_BINARY) $(PYTHON_VENV)/bin/python -m pytest -q python/tests
 	if [ -d $(TEST_DATA)/official-format ]; then $(MAKE) $(OFFICIAL_MODEL); fi
 	$(CARGO) test --locked --test official_network -- --nocapture
+
+.PHONY: test-clients
+test-clients: $(CLIENTS_VENV)/installed $(RUNTIME) ## drive the server with Triton's clients and with hostile bodies, and run the examples
+	$(CLIENTS_VENV)/bin/ruff check tests/clients examples
+	$(CLIENTS_VENV)/bin/ruff format --check tests/clients examples
+	$(CARGO) build --locked
+	CENET_SERVE_BINARY=$(DEBUG_BINARY) $(CLIENTS_VENV)/bin/python -m pytest -q tests/clients
+
+$(CLIENTS_VENV)/installed: tests/clients/requirements.lock
+	$(PYTHON) -m venv --clear $(CLIENTS_VENV)
+	$(CLIENTS_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	touch $@
 
 .PHONY: eval-server
 eval-server: python $(RUNTIME) ## measure the shipped detector on BCCD in PyTorch and over HTTP; fails if they differ
