@@ -10,14 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 _START_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 30
+_WANTED = ("http_addr", "grpc_addr")
 
 
 class Server(NamedTuple):
-    """A server that listens: host and port of each face."""
+    """A server that listens: host and port of each face that speaks the protocol."""
 
     http: str
     grpc: str | None
@@ -36,21 +40,20 @@ def binary() -> Path:
 @contextlib.contextmanager
 def serving(repository: Path, *options: str) -> Iterator[Server]:
     """A server of the models in `repository`. That it stops in order when it is asked to, is part of the test."""
-    wanted = ["http_addr", "grpc_addr"] if has_grpc() else ["http_addr"]
     command = [binary(), "serve", "--log-format", "json", "--model-repository", repository, *options]
-    for name in wanted:
-        command += [f"--{name.replace('_', '-')}", "127.0.0.1:0"]
+    command += ["--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0"]
     # The checkout holds the library that the server needs; variables of whoever runs the tests are none of its options.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CENET_")}
     with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
-            addresses = _addresses(process, wanted)
+            addresses = _addresses(process)
             # What is logged later is read, the last of it kept: a full pipe would stop the server.
             last = collections.deque(maxlen=20)
             reader = threading.Thread(target=lambda: last.extend(process.stderr))
             reader.start()
             try:
-                yield Server(addresses["http_addr"], addresses.get("grpc_addr"), process)
+                grpc_addr = addresses["grpc_addr"] if has_protocol(addresses["grpc_addr"]) else None
+                yield Server(addresses["http_addr"], grpc_addr, process)
             finally:
                 process.terminate()
                 status = process.wait(_STOP_TIMEOUT_S)
@@ -60,31 +63,32 @@ def serving(repository: Path, *options: str) -> Iterator[Server]:
             process.kill()
 
 
-def has_grpc() -> bool:
-    """Whether the server speaks gRPC. What needs it is passed over as long as it doesn't."""
-    return b"--grpc-addr" in subprocess.check_output([binary(), "serve", "--help"])
+def has_protocol(address: str) -> bool:
+    """Whether the Open Inference Protocol is spoken over gRPC. What needs it is passed over as long as it isn't."""
+    with grpc.insecure_channel(address) as channel:
+        return "inference.GRPCInferenceService" in ProtoReflectionDescriptorDatabase(channel).get_services()
 
 
-def _addresses(process: subprocess.Popen, wanted: list[str]) -> dict[str, str]:
-    """What the log says, once it has named every face that is wanted."""
+def _addresses(process: subprocess.Popen) -> dict[str, str]:
+    """What the log says, once it has named every face."""
     watchdog = threading.Timer(_START_TIMEOUT_S, process.kill)
     watchdog.start()
     found, lines = {}, []
     try:
         for line in process.stderr:
             lines.append(line)
-            found.update(_named(line, wanted))
-            if len(found) == len(wanted):
+            found.update(_named(line))
+            if len(found) == len(_WANTED):
                 return found
     finally:
         watchdog.cancel()
     raise RuntimeError(f"the server ended before it listened: {''.join(lines[-5:])}")
 
 
-def _named(line: str, wanted: list[str]) -> dict[str, str]:
+def _named(line: str) -> dict[str, str]:
     """The addresses that a line of the log names; a line that isn't the log's own names none."""
     try:
         fields = json.loads(line)
     except json.JSONDecodeError:
         return {}
-    return {name: fields[name] for name in wanted if name in fields}
+    return {name: fields[name] for name in _WANTED if name in fields}
