@@ -8,6 +8,7 @@ const DESCRIPTORS: &str = "services.bin";
 
 fn main() -> Result<(), Box<dyn error::Error>> {
     println!("cargo::rerun-if-changed=proto");
+    println!("cargo::rustc-check-cfg=cfg(fuzzing)");
     let onnx = protox::compile(["onnx-ml.proto"], ["proto"])?;
     prost_build::Config::new().disable_comments(["."]).compile_fds(onnx)?;
     let mut services = protox::Compiler::new(["proto"])?;

@@ -23,7 +23,7 @@ pub struct Health {
 
 impl Health {
     /// Counts what became of a picture.
-    pub fn record<T>(&self, outcome: std::result::Result<T, &InferError>) {
+    pub fn record<T: Copy>(&self, outcome: std::result::Result<T, &InferError>) {
         match outcome {
             Err(error) if error.kind == ErrorKind::InferenceFailed => {
                 if self.failures_in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= SUSPICIOUS_FAILURES {
