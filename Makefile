@@ -59,7 +59,7 @@ bench: $(RUNTIME) ## measure the operator, and decoding with preprocessing
 # the fuzzer's instrumentation is not stable Rust, but stable compilers have it
 .PHONY: fuzz
 fuzz: ## fuzz the parser of /v2 bodies for FUZZ_SECONDS (600); needs `cargo install cargo-fuzz`
-	mkdir -p fuzz/corpus/v2_body
+	mkdir -p fuzz/corpus && tar -xzf fuzz/seeds/v2_body_corpus.tar.gz -C fuzz/corpus
 	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none v2_body fuzz/corpus/v2_body fuzz/seeds/v2_body -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024
 
 .PHONY: python

@@ -12,13 +12,22 @@ pub struct InferError {
     pub message: String,
 }
 
+/// Longest message that is told.
+const MAX_MESSAGE_BYTES: usize = 1000;
+
 /// Result of a request's step.
 pub type Result<T> = std::result::Result<T, InferError>;
 
 impl InferError {
-    /// An error of `kind` that tells the caller `message`.
+    /// An error of `kind` that tells the caller `message`. Of a long message the beginning is kept: much of it may be what the caller
+    /// sent.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        let mut message = message.into();
+        if message.len() > MAX_MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+            message.push_str(" ...");
+        }
+        Self { kind, message }
     }
 }
 
@@ -95,5 +104,17 @@ impl ErrorKind {
 impl fmt::Display for ErrorKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_of_bounded_length_and_whole_characters() {
+        let error = InferError::new(ErrorKind::InvalidParameter, "ü".repeat(5000));
+        assert_eq!(error.message.chars().filter(|letter| *letter == 'ü').count(), MAX_MESSAGE_BYTES / 2);
+        assert!(error.message.ends_with(" ..."));
     }
 }

@@ -81,6 +81,14 @@ impl Engine {
         Ok(())
     }
 
+    /// Runs `work` that keeps a core busy on the bounded pool for it.
+    ///
+    /// # Errors
+    /// As `work`; `Internal` when it panics.
+    pub async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        self.stages.cpu.run(|_| work()).await
+    }
+
     /// A share of `bytes` of the memory that bodies and decoded pictures may take.
     ///
     /// # Errors
@@ -121,7 +129,9 @@ impl Engine {
         terms: &Terms,
     ) -> Result<ImageResult> {
         let result = self.run_stages(model, image, reading, terms).await;
-        self.record(model, result.as_ref().map(|image| &image.timings));
+        let timings = result.as_ref().map(|image| &image.timings);
+        self.record(model, timings);
+        model.statistics.record(1, timings);
         result
     }
 
@@ -152,7 +162,6 @@ impl Engine {
     /// Counts what became of a picture or tensor.
     pub(crate) fn record(&self, model: &Model, outcome: std::result::Result<&Timings, &InferError>) {
         self.metrics.record_image(&model.directory.name, outcome);
-        model.statistics.record(outcome);
         model.health.record(outcome);
     }
 

@@ -118,6 +118,18 @@ pub struct Timings {
 }
 
 impl Timings {
+    /// The longer time of each stage.
+    pub(crate) fn max(self, other: &Self) -> Self {
+        Self {
+            decode: self.decode.max(other.decode),
+            preprocess: self.preprocess.max(other.preprocess),
+            queue: self.queue.max(other.queue),
+            inference: self.inference.max(other.inference),
+            postprocess: self.postprocess.max(other.postprocess),
+            total: self.total.max(other.total),
+        }
+    }
+
     /// Every stage with its time, in their order, without the total.
     pub fn stages(&self) -> [(Stage, Duration); 5] {
         [

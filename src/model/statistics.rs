@@ -25,8 +25,10 @@ impl Count {
 /// The statistics at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StatisticsSnapshot {
-    /// Pictures and tensors that were answered, from admission to answer.
+    /// Requests in tensors, and pictures otherwise, that were answered, from admission to answer.
     pub success: Count,
+    /// Pictures that the network looked at for them.
+    pub inferences: u64,
     /// Those that weren't.
     pub fail: Count,
     /// Waiting for the network.
@@ -46,13 +48,14 @@ pub struct StatisticsSnapshot {
 pub struct Statistics(Mutex<StatisticsSnapshot>);
 
 impl Statistics {
-    /// Counts what became of a picture or tensor.
-    pub fn record(&self, outcome: Result<&Timings, &InferError>) {
+    /// Counts what became of a request with `pictures`.
+    pub fn record(&self, pictures: usize, outcome: Result<&Timings, &InferError>) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Err(_) => counts.fail.add(Duration::ZERO),
             Ok(timings) => {
                 counts.success.add(timings.total);
+                counts.inferences += pictures as u64;
                 counts.queue.add(timings.queue);
                 counts.compute_input.add(timings.decode + timings.preprocess);
                 counts.compute_infer.add(timings.inference);

@@ -32,11 +32,7 @@ impl Engine {
         model.health.check()?;
         let wanted = check_outputs(&model, &request.outputs)?;
         let items = items(&model, &request.inputs)?;
-        let terms = &request.terms;
-        let _permits = self.admit(&model, items.len(), terms.priority)?;
-        let seen = items.into_iter().map(|item| self.infer_item(&model, item, terms));
-        let seen = terms.deadline.bound(try_join_all(seen)).await?;
-        let outputs = gather(&model, seen)?;
+        let outputs = gather(&model, self.infer_items(&model, items, &request.terms).await?)?;
         let outputs = wanted.iter().map(|(position, output)| tell(&model, *position, &outputs[*position], output));
         Ok(TensorResponse {
             outputs: outputs.collect::<Result<_>>()?,
@@ -46,7 +42,22 @@ impl Engine {
         })
     }
 
-    async fn infer_item(&self, model: &Arc<Model>, item: Item, terms: &Terms) -> Result<Vec<ArrayD<f32>>> {
+    /// Every picture's outputs, or the first failure.
+    async fn infer_items(&self, model: &Arc<Model>, items: Vec<Item>, terms: &Terms) -> Result<Vec<Vec<ArrayD<f32>>>> {
+        let (started, pictures) = (Instant::now(), items.len());
+        let _permits = self.admit(model, pictures, terms.priority)?;
+        let seen = items.into_iter().map(|item| self.infer_item(model, item, terms));
+        let seen = terms.deadline.bound(try_join_all(seen)).await;
+        // they went side by side: the longest tells how long each stage took
+        let timings = seen.as_ref().map(|seen| {
+            let longest = seen.iter().fold(Timings::default(), |longest, (_, timings)| longest.max(timings));
+            Timings { total: started.elapsed(), ..longest }
+        });
+        model.statistics.record(pictures, timings.as_ref().map_err(|error| *error));
+        Ok(seen?.into_iter().map(|(outputs, _)| outputs).collect())
+    }
+
+    async fn infer_item(&self, model: &Arc<Model>, item: Item, terms: &Terms) -> Result<(Vec<ArrayD<f32>>, Timings)> {
         let started = Instant::now();
         let seen = match item {
             Item::Prepared(tensor) => run_network(model, tensor, terms.priority).await,
@@ -57,7 +68,7 @@ impl Engine {
         };
         let seen = seen.map(|(outputs, timings)| (outputs, Timings { total: started.elapsed(), ..timings }));
         self.record(model, seen.as_ref().map(|(_, timings)| timings));
-        seen.map(|(outputs, _)| outputs)
+        seen
     }
 }
 

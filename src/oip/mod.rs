@@ -16,4 +16,4 @@ pub use data_type::DataType;
 pub use metadata::{ModelMetadata, ModelStatistics, PLATFORM, ServerMetadata, TensorMetadata};
 pub use repository::{IndexEntry, ModelState};
 pub use request::{RequestedOutput, TensorRequest, TensorResponse, priority};
-pub use tensor::{Tensor, TensorData};
+pub use tensor::{MAX_ELEMENTS, Tensor, TensorData};

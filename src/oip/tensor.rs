@@ -6,6 +6,9 @@ use ndarray::ArrayD;
 use super::DataType;
 use crate::error::{ErrorKind, InferError, Result};
 
+/// Elements of a `BYTES` tensor at most: each costs more memory than the few bytes that it may travel in.
+pub const MAX_ELEMENTS: usize = 1 << 14;
+
 /// A named tensor whose data fits its shape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
@@ -143,8 +146,11 @@ fn require_count(name: &str, shape: &[usize], expected: usize, given: usize) -> 
 
 /// Elements that each begin with their length, 4 bytes, little-endian.
 fn split_elements(name: &str, count: usize, mut data: Bytes) -> Result<Vec<Bytes>> {
+    if count > MAX_ELEMENTS {
+        return Err(invalid(format!("tensor {name:?} has {count} BYTES elements, at most {MAX_ELEMENTS} are taken")));
+    }
     let mut elements = Vec::new();
-    while data.has_remaining() {
+    while data.has_remaining() && elements.len() <= count {
         let length = data.try_get_u32_le().ok().map(|length| length as usize).filter(|length| *length <= data.len());
         let length = length.ok_or_else(|| {
             invalid(format!("an element of tensor {name:?} says that it is longer than what is left of the data"))
@@ -154,7 +160,8 @@ fn split_elements(name: &str, count: usize, mut data: Bytes) -> Result<Vec<Bytes
     if elements.len() == count {
         return Ok(elements);
     }
-    Err(invalid(format!("tensor {name:?} holds {} elements, its shape says {count}", elements.len())))
+    let more = if elements.len() > count { "more" } else { "fewer" };
+    Err(invalid(format!("tensor {name:?} holds {more} elements than the {count} of its shape")))
 }
 
 fn invalid(message: String) -> InferError {

@@ -46,6 +46,10 @@ pub(super) async fn read_all(request: Request, state: &AppState) -> Result<(Term
 }
 
 fn terms(headers: &HeaderMap, state: &AppState) -> Result<Terms> {
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+        let message = format!("a body in the content encoding {encoding:?} isn't read here; send it as it is");
+        return Err(InferError::new(ErrorKind::UnsupportedMediaType, message));
+    }
     let deadline = state.engine.deadline(timeout_ms(headers)?);
     let share = state.engine.take_memory(body_bytes(headers, state.max_body_bytes))?;
     Ok(Terms { deadline, priority: priority(headers)?, body: Some(share) })

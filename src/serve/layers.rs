@@ -1,6 +1,7 @@
 //! What surrounds every request, in one ordered stack.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::observe::observe;
+use super::unread::watch_body;
 use crate::error::{ErrorKind, InferError};
 use crate::infer::Engine;
 
@@ -29,11 +31,13 @@ pub(super) fn stack(routes: Router, engine: Arc<Engine>) -> Router {
         .layer(middleware::from_fn_with_state(engine, say_goodbye))
 }
 
-/// Once the end has begun, an answer asks its client to send the next request elsewhere. HTTP/2 has its own word for that.
+/// An answer says when it is the connection's last: because the request's body was left unread, or because the end has begun and the
+/// next request should go elsewhere. HTTP/2 has its own words for that.
 async fn say_goodbye(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
     let one_at_a_time = request.version() <= Version::HTTP_11;
+    let (request, body_ended) = watch_body(request);
     let mut response = next.run(request).await;
-    if one_at_a_time && engine.shutdown.has_begun() {
+    if one_at_a_time && (engine.shutdown.has_begun() || !body_ended.load(Ordering::Relaxed)) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -14,6 +14,7 @@ mod observe;
 mod run;
 mod state;
 mod status;
+mod unread;
 mod v2;
 
 pub use doors::{Listeners, app, grpc_app};

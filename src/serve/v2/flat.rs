@@ -6,6 +6,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
+use crate::oip::MAX_ELEMENTS;
+
 /// Elements in their order. How they were nested is left to the shape.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Flat {
@@ -61,6 +63,9 @@ impl<'de> Visitor<'de> for Collect<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        if self.0.texts.len() >= MAX_ELEMENTS {
+            return Err(E::custom(format_args!("a tensor has more than {MAX_ELEMENTS} texts")));
+        }
         self.0.texts.push(Bytes::copy_from_slice(text.as_bytes()));
         Ok(())
     }

@@ -1,8 +1,6 @@
 //! `POST /v2/models/{model}[/versions/{version}]/infer`.
 
-use std::collections::HashMap;
-
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
@@ -11,25 +9,22 @@ use super::super::layers::ServedModel;
 use super::super::state::AppState;
 use super::answer::{Failed, answer};
 use super::body::{Division, Parsed, division, parse};
+use super::names::Names;
 use crate::admission::Priority;
 use crate::error::{ErrorKind, InferError, Result};
 use crate::oip::{DataType, Tensor, TensorRequest, priority};
 use crate::request::Terms;
 
-/// `model`, and `version` where it is named.
-pub(super) type Names = Path<HashMap<String, String>>;
-
 pub(super) async fn infer(
     State(state): State<AppState>,
-    Path(names): Names,
+    Names { model, version }: Names,
     request: Request,
 ) -> std::result::Result<Response, Failed> {
-    let (model, version) = (names["model"].clone(), names.get("version").cloned());
     let division = division(request.headers())?;
     let (mut terms, body) = incoming::read_all(request, &state).await?;
     let parsed = match division {
-        Division::Json => parse(body, None)?,
-        Division::Binary(length) => parse(body, Some(length))?,
+        Division::Json => parse_aside(&state, body, None).await?,
+        Division::Binary(length) => parse_aside(&state, body, Some(length)).await?,
         Division::Raw => raw(&state, &model, version.as_deref(), body)?,
     };
     apply(&state, &mut terms, &parsed);
@@ -38,6 +33,17 @@ pub(super) async fn infer(
     let wanted = |name: &str| in_binary.iter().find(|(output, _)| output == name).map_or(all_in_binary, |one| one.1);
     let served = ServedModel(response.model.clone());
     Ok((axum::Extension(served), answer(&response, wanted)?).into_response())
+}
+
+/// JSON up to this many bytes is read in less time than it takes to hand it on.
+const SHORT_JSON_BYTES: usize = 1 << 14;
+
+/// Reads a body; one with much JSON where it holds up nobody.
+async fn parse_aside(state: &AppState, body: Bytes, json_length: Option<usize>) -> Result<Parsed> {
+    if json_length.unwrap_or(body.len()) <= SHORT_JSON_BYTES {
+        return parse(body, json_length);
+    }
+    state.engine.compute(move || parse(body, json_length)).await
 }
 
 /// What the body's own parameters say counts where the head says nothing.

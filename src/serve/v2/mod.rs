@@ -4,11 +4,14 @@ mod answer;
 mod body;
 mod flat;
 mod infer;
+mod names;
 mod tell;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::http::{Extensions, HeaderMap, StatusCode, Version};
+use axum::routing::{any, get, post};
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tower_http::decompression::RequestDecompressionLayer;
 
 use super::state::AppState;
@@ -22,7 +25,7 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/ready", get(tell::model_ready))
         .route("/config", get(tell::model_config))
         .route("/stats", get(tell::model_statistics))
-        .route("/infer", post(infer::infer));
+        .route("/infer", post(infer::infer).layer(compression()));
     Router::new()
         .route("/v2", get(tell::server))
         .route("/v2/", get(tell::server))
@@ -34,9 +37,21 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/v2/repository/index", post(tell::index))
         .route("/v2/repository/models/{model}/load", post(tell::load))
         .route("/v2/repository/models/{model}/unload", post(tell::unload))
-        .route("/v2/{*path}", get(nothing).post(nothing))
-        .layer(RequestDecompressionLayer::new())
-        .layer(CompressionLayer::new())
+        .route("/v2/{*path}", any(nothing))
+        .method_not_allowed_fallback(other_method)
+        // what is none of these is refused where bodies are read
+        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
+}
+
+/// Compresses tensors alone: clients that ask for it with every request don't expect it of anything else.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let answered = |status: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| status == StatusCode::OK;
+    CompressionLayer::new().compress_when(SizeAbove::default().and(answered))
+}
+
+async fn other_method() -> Failed {
+    InferError::new(ErrorKind::MethodNotAllowed, "this path is not served with this method; see the header Allow")
+        .into()
 }
 
 async fn nothing() -> Failed {

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::state::AppState;
 use super::answer::Failed;
-use super::infer::Names;
+use super::names::Names;
 use crate::error::{ErrorKind, InferError};
 use crate::model::Count;
 use crate::oip::{ModelMetadata, ModelState, ModelStatistics, PLATFORM, ServerMetadata, TensorMetadata};
@@ -36,8 +36,8 @@ pub(super) async fn ready(State(state): State<AppState>) -> Response {
 }
 
 /// `GET /v2/models/{model}/ready`
-pub(super) async fn model_ready(State(state): State<AppState>, Path(names): Names) -> Response {
-    readiness(state.engine.check_model_ready(&names["model"], names.get("version").map(String::as_str)))
+pub(super) async fn model_ready(State(state): State<AppState>, names: Names) -> Response {
+    readiness(state.engine.check_model_ready(&names.model, names.version.as_deref()))
 }
 
 fn readiness(outcome: crate::error::Result<()>) -> Response {
@@ -52,7 +52,7 @@ fn readiness(outcome: crate::error::Result<()>) -> Response {
 }
 
 fn metadata(state: &AppState, names: &Names) -> Result<ModelMetadata, Failed> {
-    Ok(state.engine.model_metadata(&names["model"], names.get("version").map(String::as_str))?)
+    Ok(state.engine.model_metadata(&names.model, names.version.as_deref())?)
 }
 
 /// `GET /v2/models/{model}`
@@ -100,9 +100,8 @@ pub(super) async fn all_statistics(State(state): State<AppState>) -> Told {
 }
 
 /// `GET /v2/models/{model}/stats`
-pub(super) async fn model_statistics(State(state): State<AppState>, Path(names): Names) -> Told {
-    let version = names.get("version").map(String::as_str);
-    Ok(statistics(&state.engine.model_statistics(Some(&names["model"]), version)?))
+pub(super) async fn model_statistics(State(state): State<AppState>, names: Names) -> Told {
+    Ok(statistics(&state.engine.model_statistics(Some(&names.model), names.version.as_deref())?))
 }
 
 fn statistics(models: &[ModelStatistics]) -> Json<Value> {
@@ -117,7 +116,7 @@ fn one_statistics(model: &ModelStatistics) -> Value {
         "name": model.name,
         "version": model.version,
         "last_inference": counts.last_inference.map_or(0, milliseconds_since_1970),
-        "inference_count": counts.success.count,
+        "inference_count": counts.inferences,
         "execution_count": model.executions,
         "inference_stats": {
             "success": count(counts.success),
@@ -160,19 +159,19 @@ struct ChangeRequest {
 }
 
 /// `POST /v2/repository/models/{model}/load`: every version that the repository holds.
-pub(super) async fn load(State(state): State<AppState>, Path(names): Names, body: Bytes) -> Told {
+pub(super) async fn load(State(state): State<AppState>, names: Names, body: Bytes) -> Told {
     let request: ChangeRequest = read_or_default(&body)?;
     if let Some(parameter) = request.parameters.keys().next() {
         let message = format!("a model is loaded as its directory says; {parameter:?} can't be given");
         return Err(InferError::new(ErrorKind::InvalidParameter, message).into());
     }
-    state.engine.load_model(&names["model"], None).await?;
+    state.engine.load_model(&names.model, None).await?;
     Ok(Json(json!({})))
 }
 
 /// `POST /v2/repository/models/{model}/unload`: every version. No model depends on another, so nothing is said of dependents.
-pub(super) async fn unload(State(state): State<AppState>, Path(names): Names) -> Told {
-    state.engine.unload_model(&names["model"], None).await?;
+pub(super) async fn unload(State(state): State<AppState>, names: Names) -> Told {
+    state.engine.unload_model(&names.model, None).await?;
     Ok(Json(json!({})))
 }
 
