@@ -3,6 +3,7 @@
 mod call;
 mod failure;
 mod health;
+mod inference;
 mod messages;
 pub mod proto;
 mod stream;
@@ -19,12 +20,14 @@ use axum::response::{IntoResponse, Response};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::Status;
+use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
 use tower::Service;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use self::proto::vision::vision_server::VisionServer;
 use super::state::AppState;
 use crate::error::{ErrorKind, InferError};
@@ -40,8 +43,14 @@ const DESCRIPTORS: [&[u8]; 4] = [
 /// Every method of gRPC, each a path of its own.
 pub(super) fn routes(state: &AppState) -> Router {
     let vision = VisionServer::new(vision::Service::new(state)).max_decoding_message_size(state.max_body_bytes);
+    let inference = GrpcInferenceServiceServer::new(inference::Service::new(state));
+    let inference = inference.max_decoding_message_size(state.max_body_bytes);
+    // the limit is of what is unpacked
+    let inference =
+        inference.accept_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Deflate);
+    let inference = inference.send_compressed(CompressionEncoding::Gzip).send_compressed(CompressionEncoding::Deflate);
     let health = HealthServer::new(health::Service::new(Arc::clone(&state.engine), service_names()));
-    let methods = Methods(Router::new()).with(vision).with(health);
+    let methods = Methods(Router::new()).with(vision).with(inference).with(health);
     let methods = methods.with(reflection().build_v1().expect("the descriptors are whole"));
     let Methods(routes) = methods.with(reflection().build_v1alpha().expect("the descriptors are whole"));
     routes
