@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     let onnx = protox::compile(["onnx-ml.proto"], ["proto"])?;
     prost_build::Config::new().disable_comments(["."]).compile_fds(onnx)?;
     let mut services = protox::Compiler::new(["proto"])?;
-    services.include_source_info(true).include_imports(true).open_files(["vision.proto"])?;
+    services.include_source_info(true).include_imports(true).open_files(["vision.proto", "inference.proto"])?;
     let descriptors = PathBuf::from(env::var("OUT_DIR")?).join(DESCRIPTORS);
     fs::write(descriptors, services.encode_file_descriptor_set())?;
     let generator = tonic_prost_build::configure().build_transport(false).bytes(".");

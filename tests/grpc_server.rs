@@ -37,7 +37,7 @@ async fn health_follows_readiness() {
     let mut strange = client.watch(about("nobody")).await.expect("a stream").into_inner();
     assert_eq!(watched.message().await.expect("told").expect("told").status(), ServingStatus::Serving);
     assert_eq!(strange.message().await.expect("told").expect("told").status(), ServingStatus::ServiceUnknown);
-    for service in ["", "cenet.v1.Vision", "grpc.health.v1.Health"] {
+    for service in ["", "cenet.v1.Vision", "inference.GRPCInferenceService"] {
         let answer = client.check(about(service)).await.expect("told").into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{service:?}");
     }
@@ -64,7 +64,12 @@ async fn reflection_lists_every_service_and_describes_it() {
     let Some(MessageResponse::ListServicesResponse(list)) = &answers[0].message_response else { panic!("{answers:?}") };
     let mut names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
     names.sort_unstable();
-    let expected = ["cenet.v1.Vision", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
+    let expected = [
+        "cenet.v1.Vision",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "inference.GRPCInferenceService",
+    ];
     assert_eq!(names, expected);
     let described = answers[1].message_response.as_ref().expect("an answer");
     assert!(

@@ -30,7 +30,7 @@ async fn listen(options: &ServerOptions) -> Result<Listeners, Failure> {
     let grpc = if options.single_port { None } else { Some(bind(options.grpc_addr).await?) };
     let http_addr = http.local_addr()?;
     let grpc_addr = grpc.as_ref().map_or(Ok(http_addr), TcpListener::local_addr)?;
-    tracing::info!(%grpc_addr, "gRPC: cenet.v1.Vision, grpc.health.v1.Health, reflection");
+    tracing::info!(%grpc_addr, "gRPC: cenet.v1.Vision, inference.GRPCInferenceService, health, reflection");
     tracing::info!(%http_addr, "listening; try: curl --data-binary @photo.jpg http://{http_addr}/classify");
     Ok(Listeners { http, grpc })
 }

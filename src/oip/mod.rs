@@ -14,6 +14,6 @@ mod tensor;
 
 pub use data_type::DataType;
 pub use metadata::{ModelMetadata, ModelStatistics, PLATFORM, ServerMetadata, TensorMetadata};
-pub use repository::{IndexEntry, ModelState};
+pub use repository::{IndexEntry, ModelState, refuse_parameters};
 pub use request::{RequestedOutput, TensorRequest, TensorResponse, priority};
 pub use tensor::{MAX_ELEMENTS, Tensor, TensorData};

@@ -33,6 +33,17 @@ pub enum ModelState {
     Refused,
 }
 
+/// Refuses the parameters of a call to load a model.
+///
+/// # Errors
+/// `InvalidParameter` naming one of them, if there is any.
+pub fn refuse_parameters<'a>(mut names: impl Iterator<Item = &'a String>) -> Result<()> {
+    names.next().map_or(Ok(()), |name| {
+        let message = format!("a model is loaded as its directory says; {name:?} can't be given");
+        Err(InferError::new(ErrorKind::InvalidParameter, message))
+    })
+}
+
 impl Engine {
     /// Every version that is served, or was to be; only those that answer, where `ready_only`.
     pub fn index(&self, ready_only: bool) -> Vec<IndexEntry> {

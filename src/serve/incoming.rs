@@ -8,6 +8,8 @@ use super::body::{self, Pictures};
 use super::state::AppState;
 use crate::admission::Priority;
 use crate::error::{ErrorKind, InferError, Result};
+use crate::infer::Engine;
+use crate::oip;
 use crate::request::Terms;
 
 /// Milliseconds that the sender allows the request.
@@ -81,5 +83,17 @@ pub(super) fn priority(headers: &HeaderMap) -> Result<Priority> {
         "normal" => Ok(Priority::Normal),
         "high" => Ok(Priority::High),
         _ => Err(InferError::new(ErrorKind::InvalidParameter, format!("{PRIORITY_HEADER} must be normal or high"))),
+    }
+}
+
+/// What the Open Inference Protocol's parameters `priority` and `timeout` say; the first counts where the head says nothing, the second
+/// where it is shorter.
+pub(super) fn hurry(engine: &Engine, terms: &mut Terms, priority: u64, timeout_us: u64) {
+    if terms.priority == Priority::Normal {
+        terms.priority = oip::priority(priority);
+    }
+    if timeout_us > 0 {
+        let wanted = engine.deadline(Some(timeout_us.div_ceil(1000)));
+        terms.deadline = terms.deadline.clone().sooner(wanted);
     }
 }

@@ -1,5 +1,6 @@
 //! The Open Inference Protocol: one table of cases over each wire, and what is particular to HTTP.
 
+mod grpc;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;

@@ -3,6 +3,7 @@
 mod call;
 mod failure;
 mod health;
+mod inference;
 mod messages;
 pub mod proto;
 mod stream;
@@ -25,6 +26,7 @@ use tonic_reflection::server::Builder;
 use tower::Service;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use self::proto::vision::vision_server::VisionServer;
 use super::state::AppState;
 use crate::error::{ErrorKind, InferError};
@@ -40,8 +42,10 @@ const DESCRIPTORS: [&[u8]; 4] = [
 /// Every method of gRPC, each a path of its own.
 pub(super) fn routes(state: &AppState) -> Router {
     let vision = VisionServer::new(vision::Service::new(state)).max_decoding_message_size(state.max_body_bytes);
+    let inference = GrpcInferenceServiceServer::new(inference::Service::new(state));
+    let inference = inference.max_decoding_message_size(state.max_body_bytes);
     let health = HealthServer::new(health::Service::new(Arc::clone(&state.engine), service_names()));
-    let methods = Methods(Router::new()).with(vision).with(health);
+    let methods = Methods(Router::new()).with(vision).with(inference).with(health);
     let methods = methods.with(reflection().build_v1().expect("the descriptors are whole"));
     let Methods(routes) = methods.with(reflection().build_v1alpha().expect("the descriptors are whole"));
     routes

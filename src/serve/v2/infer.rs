@@ -10,10 +10,8 @@ use super::super::state::AppState;
 use super::answer::{Failed, answer};
 use super::body::{Division, Parsed, division, parse};
 use super::names::Names;
-use crate::admission::Priority;
 use crate::error::{ErrorKind, InferError, Result};
-use crate::oip::{DataType, Tensor, TensorRequest, priority};
-use crate::request::Terms;
+use crate::oip::{DataType, Tensor, TensorRequest};
 
 pub(super) async fn infer(
     State(state): State<AppState>,
@@ -27,7 +25,7 @@ pub(super) async fn infer(
         Division::Binary(length) => parse_aside(&state, body, Some(length)).await?,
         Division::Raw => raw(&state, &model, version.as_deref(), body)?,
     };
-    apply(&state, &mut terms, &parsed);
+    incoming::hurry(&state.engine, &mut terms, parsed.priority, parsed.timeout_us);
     let Parsed { id, inputs, outputs, in_binary, all_in_binary, .. } = parsed;
     let response = state.engine.infer_tensors(TensorRequest { model, version, id, inputs, outputs, terms }).await?;
     let wanted = |name: &str| in_binary.iter().find(|(output, _)| output == name).map_or(all_in_binary, |one| one.1);
@@ -44,17 +42,6 @@ async fn parse_aside(state: &AppState, body: Bytes, json_length: Option<usize>) 
         return parse(body, json_length);
     }
     state.engine.compute(move || parse(body, json_length)).await
-}
-
-/// What the body's own parameters say counts where the head says nothing.
-fn apply(state: &AppState, terms: &mut Terms, parsed: &Parsed) {
-    if terms.priority == Priority::Normal {
-        terms.priority = priority(parsed.priority);
-    }
-    if parsed.timeout_us > 0 {
-        let wanted = state.engine.deadline(Some(parsed.timeout_us.div_ceil(1000)));
-        terms.deadline = terms.deadline.clone().sooner(wanted);
-    }
 }
 
 /// A body without JSON: the one input as a batch of one, prepared, or else a picture's file.

@@ -15,7 +15,9 @@ use super::answer::Failed;
 use super::names::Names;
 use crate::error::{ErrorKind, InferError};
 use crate::model::Count;
-use crate::oip::{ModelMetadata, ModelState, ModelStatistics, PLATFORM, ServerMetadata, TensorMetadata};
+use crate::oip::{
+    ModelMetadata, ModelState, ModelStatistics, PLATFORM, ServerMetadata, TensorMetadata, refuse_parameters,
+};
 
 type Told = Result<Json<Value>, Failed>;
 
@@ -161,10 +163,7 @@ struct ChangeRequest {
 /// `POST /v2/repository/models/{model}/load`: every version that the repository holds.
 pub(super) async fn load(State(state): State<AppState>, names: Names, body: Bytes) -> Told {
     let request: ChangeRequest = read_or_default(&body)?;
-    if let Some(parameter) = request.parameters.keys().next() {
-        let message = format!("a model is loaded as its directory says; {parameter:?} can't be given");
-        return Err(InferError::new(ErrorKind::InvalidParameter, message).into());
-    }
+    refuse_parameters(request.parameters.keys())?;
     state.engine.load_model(&names.model, None).await?;
     Ok(Json(json!({})))
 }
