@@ -10,9 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 _START_TIMEOUT_S = 120
@@ -24,7 +21,7 @@ class Server(NamedTuple):
     """A server that listens: host and port of each face that speaks the protocol."""
 
     http: str
-    grpc: str | None
+    grpc: str
     process: subprocess.Popen
 
     @property
@@ -52,8 +49,7 @@ def serving(repository: Path, *options: str) -> Iterator[Server]:
             reader = threading.Thread(target=lambda: last.extend(process.stderr))
             reader.start()
             try:
-                grpc_addr = addresses["grpc_addr"] if has_protocol(addresses["grpc_addr"]) else None
-                yield Server(addresses["http_addr"], grpc_addr, process)
+                yield Server(addresses["http_addr"], addresses["grpc_addr"], process)
             finally:
                 process.terminate()
                 status = process.wait(_STOP_TIMEOUT_S)
@@ -61,12 +57,6 @@ def serving(repository: Path, *options: str) -> Iterator[Server]:
             assert status == 0, f"the server ended with status {status}: {''.join(last)}"
         finally:
             process.kill()
-
-
-def has_protocol(address: str) -> bool:
-    """Whether the Open Inference Protocol is spoken over gRPC. What needs it is passed over as long as it isn't."""
-    with grpc.insecure_channel(address) as channel:
-        return "inference.GRPCInferenceService" in ProtoReflectionDescriptorDatabase(channel).get_services()
 
 
 def _addresses(process: subprocess.Popen) -> dict[str, str]:

@@ -23,8 +23,6 @@ SERVICE = "inference.GRPCInferenceService"
 
 @pytest.fixture
 def channel(server: Server) -> Iterator[grpc.Channel]:
-    if server.grpc is None:
-        pytest.skip("the server doesn't speak gRPC")
     with grpc.insecure_channel(server.grpc) as opened:
         yield opened
 

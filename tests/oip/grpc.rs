@@ -262,7 +262,7 @@ async fn statistics_count_what_was_asked() {
     assert!(colors.last_inference > 1_600_000_000_000, "milliseconds since 1970");
     let counts = colors.inference_stats.as_ref().expect("counts");
     assert_eq!(counts.fail.map(|fail| fail.count), Some(1));
-    assert!(counts.compute_infer.is_some_and(|count| count.count == 1 && count.ns > 0), "a request, of two pictures");
+    assert!(counts.compute_infer.is_some_and(|count| count.count == 1 && count.ns > 0), "of requests");
     let all = client.model_statistics(ModelStatisticsRequest::default()).await.expect("told").into_inner();
     assert_eq!(all.model_stats.len(), 2);
 }

@@ -20,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::Status;
+use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
@@ -44,6 +45,10 @@ pub(super) fn routes(state: &AppState) -> Router {
     let vision = VisionServer::new(vision::Service::new(state)).max_decoding_message_size(state.max_body_bytes);
     let inference = GrpcInferenceServiceServer::new(inference::Service::new(state));
     let inference = inference.max_decoding_message_size(state.max_body_bytes);
+    // the limit is of what is unpacked
+    let inference =
+        inference.accept_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Deflate);
+    let inference = inference.send_compressed(CompressionEncoding::Gzip).send_compressed(CompressionEncoding::Deflate);
     let health = HealthServer::new(health::Service::new(Arc::clone(&state.engine), service_names()));
     let methods = Methods(Router::new()).with(vision).with(inference).with(health);
     let methods = methods.with(reflection().build_v1().expect("the descriptors are whole"));

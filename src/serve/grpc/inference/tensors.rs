@@ -42,8 +42,13 @@ fn whole_number(parameters: &Parameters, name: &str) -> Result<Option<u64>> {
         Some(ParameterChoice::Uint64Param(number)) => Some(number),
         _ => None,
     };
-    let message = || format!("parameter {name:?} must be a whole number from 0 on");
-    number.map(Some).ok_or_else(|| InferError::new(ErrorKind::InvalidParameter, message()))
+    number.map(Some).ok_or_else(|| {
+        let message = match parameter.parameter_choice {
+            Some(ParameterChoice::Int64Param(number)) => format!("parameter {name:?} is {number}; it can't be below 0"),
+            _ => format!("parameter {name:?} must be a whole number from 0 on"),
+        };
+        InferError::new(ErrorKind::InvalidParameter, message)
+    })
 }
 
 /// The same for the engine.
@@ -66,7 +71,10 @@ pub(super) fn parse(request: ModelInferRequest, terms: Terms) -> Result<TensorRe
 }
 
 fn raw_inputs(inputs: &[InferInputTensor], raw: &[Bytes]) -> Result<Vec<Tensor>> {
-    if inputs.iter().any(|input| input.contents.is_some()) {
+    let typed = |input: &InferInputTensor| {
+        input.contents.as_ref().is_some_and(|contents| *contents != InferTensorContents::default())
+    };
+    if inputs.iter().any(typed) {
         return Err(invalid("the inputs' data come in raw_input_contents or in contents, not in both".into()));
     }
     if inputs.len() != raw.len() {
