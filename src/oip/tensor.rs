@@ -62,6 +62,7 @@ impl Tensor {
     /// As [`Tensor::from_binary`].
     pub fn from_elements(name: &str, shape: &[i64], elements: Vec<Bytes>) -> Result<Self> {
         let (shape, count) = checked_shape(name, shape)?;
+        require_few(name, count)?;
         require_count(name, &shape, count, elements.len())?;
         Ok(Self { name: name.to_owned(), data_type: DataType::Bytes, shape, data: TensorData::Elements(elements) })
     }
@@ -144,11 +145,16 @@ fn require_count(name: &str, shape: &[usize], expected: usize, given: usize) -> 
     Err(invalid(format!("tensor {name:?} of shape {shape:?} has {expected} elements, {given} are given")))
 }
 
+fn require_few(name: &str, count: usize) -> Result<()> {
+    if count <= MAX_ELEMENTS {
+        return Ok(());
+    }
+    Err(invalid(format!("tensor {name:?} has {count} BYTES elements, at most {MAX_ELEMENTS} are taken")))
+}
+
 /// Elements that each begin with their length, 4 bytes, little-endian.
 fn split_elements(name: &str, count: usize, mut data: Bytes) -> Result<Vec<Bytes>> {
-    if count > MAX_ELEMENTS {
-        return Err(invalid(format!("tensor {name:?} has {count} BYTES elements, at most {MAX_ELEMENTS} are taken")));
-    }
+    require_few(name, count)?;
     let mut elements = Vec::new();
     while data.has_remaining() && elements.len() <= count {
         let length = data.try_get_u32_le().ok().map(|length| length as usize).filter(|length| *length <= data.len());
