@@ -4,14 +4,14 @@
 //! `python -m cenet.tools.reference_boxes`, down to a score below the one compared from: what stands at the edge has a
 //! partner either way. The pictures are no part of the repository: where they are absent, this says so and passes over.
 
+mod support;
+
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use cenet_serve::config::LimitOptions;
 use cenet_serve::infer::Engine;
 use cenet_serve::manifest::Task;
-use cenet_serve::model::{LoadOptions, Model, Repository};
-use cenet_serve::request::{Finding, InferOptions, InferRequest, Terms};
+use cenet_serve::request::{Finding, InferOptions};
+use support::{look, shipped};
 
 const ANSWERS: &str = include_str!("data/bccd_answers.tsv");
 /// The least score in the answers.
@@ -80,26 +80,9 @@ fn pictures() -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
-fn engine() -> Engine {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/ce_fcos_bccd/1");
-    let model = Model::load(&path, &LoadOptions::default()).expect("the shipped model is good");
-    let limits = LimitOptions { decode_threads: 1, ..LimitOptions::default() };
-    Engine::new(Repository::of(model), &limits).expect("threads")
-}
-
 async fn detect(engine: &Engine, picture: &Path) -> Vec<Found> {
-    let image = Bytes::from(std::fs::read(picture).expect("the picture is there"));
     let options = InferOptions { threshold: Some(LISTED), iou: Some(0.5), ..InferOptions::default() };
-    let request = InferRequest {
-        task: Task::Detect,
-        model: None,
-        version: None,
-        images: vec![image],
-        options,
-        terms: Terms::at_leisure(),
-    };
-    let mut response = engine.infer(request).await.expect("the request is good");
-    let answer = response.results.remove(0).expect("the picture is good");
+    let answer = look(engine, Task::Detect, picture, options).await;
     let Finding::Boxes(boxes) = answer.finding else { panic!("a detector gives boxes") };
     boxes.iter().map(|found| Found { class: found.index, score: found.score, bounds: found.bounds }).collect()
 }
@@ -110,7 +93,7 @@ async fn every_box_is_pytorchs() {
         println!("skipped: CENET_TEST_DATA holds no bccd/JPEGImages");
         return;
     };
-    let engine = engine();
+    let engine = shipped("ce_fcos_bccd");
     let mut comparison = Comparison::default();
     for line in ANSWERS.lines() {
         let mut fields = line.split('\t');

@@ -4,14 +4,13 @@
 //! `python -m cenet.tools.reference_answers`. The pictures are no part of the repository: where they are absent, this says
 //! so and passes over.
 
+mod support;
+
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use cenet_serve::config::LimitOptions;
-use cenet_serve::infer::Engine;
 use cenet_serve::manifest::Task;
-use cenet_serve::model::{LoadOptions, Model, Repository};
-use cenet_serve::request::{Finding, InferOptions, InferRequest, Terms};
+use cenet_serve::request::{Finding, InferOptions};
+use support::{look, shipped};
 
 const ANSWERS: &str = include_str!("data/caltech101_answers.tsv");
 
@@ -26,26 +25,13 @@ async fn the_best_label_is_pytorchs() {
         println!("skipped: CENET_TEST_DATA holds no caltech101/101_ObjectCategories");
         return;
     };
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/ce_resnet_caltech101/1");
-    let model = Model::load(&path, &LoadOptions::default()).expect("the shipped model is good");
-    let limits = LimitOptions { decode_threads: 1, ..LimitOptions::default() };
-    let engine = Engine::new(Repository::of(model), &limits).expect("threads");
+    let engine = shipped("ce_resnet_caltech101");
     let (mut compared, mut wrong) = (0, Vec::new());
     for line in ANSWERS.lines() {
         let fields: Vec<_> = line.split('\t').collect();
         let [picture, index, _lead] = fields[..] else { panic!("three fields: {line}") };
-        let image = Bytes::from(std::fs::read(folder.join(picture)).expect("the picture is there"));
         let options = InferOptions { top_k: Some(1), ..InferOptions::default() };
-        let request = InferRequest {
-            task: Task::Classify,
-            model: None,
-            version: None,
-            images: vec![image],
-            options,
-            terms: Terms::at_leisure(),
-        };
-        let mut response = engine.infer(request).await.expect("the request is good");
-        let answer = response.results.remove(0).expect("the picture is good");
+        let answer = look(&engine, Task::Classify, &folder.join(picture), options).await;
         let Finding::Labels(labels) = answer.finding else { panic!("a classifier gives labels") };
         let best = labels[0].index.to_string();
         compared += 1;

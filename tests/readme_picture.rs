@@ -1,29 +1,20 @@
 //! The README's picture: the shipped detector finds what `scripts/draw_smear.py` drew, and draws the picture beside it.
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bytes::Bytes;
-use cenet_serve::config::LimitOptions;
-use cenet_serve::infer::Engine;
 use cenet_serve::manifest::Task;
-use cenet_serve::model::{LoadOptions, Model, Repository};
-use cenet_serve::request::{Finding, InferOptions, InferRequest, Terms};
+use cenet_serve::request::{Finding, InferOptions};
 use cenet_serve::vision::draw::PictureFormat;
+use support::{look, shipped};
 
 #[tokio::test]
 async fn the_drawn_cells_are_found() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let model = Model::load(&root.join("models/ce_fcos_bccd/1"), &LoadOptions::default()).expect("the shipped model");
-    let limits = LimitOptions { decode_threads: 1, ..LimitOptions::default() };
-    let engine = Engine::new(Repository::of(model), &limits).expect("threads");
-    let smear = std::fs::read(root.join("docs/images/smear.jpg")).expect("the drawn smear");
     let options = InferOptions { render: Some(PictureFormat::Jpeg), ..InferOptions::default() };
-    let images = vec![Bytes::from(smear)];
-    let request =
-        InferRequest { task: Task::Detect, model: None, version: None, images, options, terms: Terms::at_leisure() };
-    let mut response = engine.infer(request).await.expect("the request is good");
-    let result = response.results.remove(0).expect("the picture is good");
+    let result = look(&shipped("ce_fcos_bccd"), Task::Detect, &root.join("docs/images/smear.jpg"), options).await;
 
     let Finding::Boxes(boxes) = result.finding else { panic!("a detector gives boxes") };
     let mut found = BTreeMap::new();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ndarray::{ArrayD, Axis};
 
+use super::golden::is_close;
 use super::{GoldenPair, Model};
 use crate::admission::Priority;
 use crate::batch::BatchAxis;
@@ -49,12 +50,6 @@ impl Canary {
         });
         if right { Ok(()) } else { wrong("it answers a known picture otherwise than when it was loaded") }
     }
-}
-
-fn is_close(expected: &ArrayD<f32>, actual: &ArrayD<f32>, tolerance: f32) -> bool {
-    let largest = expected.iter().fold(f32::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
-    expected.shape() == actual.shape()
-        && expected.iter().zip(actual).all(|(expected, actual)| (expected - actual).abs() <= tolerance * largest)
 }
 
 impl Model {

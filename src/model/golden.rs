@@ -91,11 +91,20 @@ impl GoldenPair {
 impl GoldenReport {
     fn add(&mut self, name: &str, expected: &ArrayD<f32>, actual: &ArrayD<f32>) -> LoadResult<()> {
         let difference = max_abs_difference(name, expected, actual)?;
-        let largest = expected.iter().fold(f32::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
         self.max_abs_difference = self.max_abs_difference.max(difference);
-        self.relative_difference = self.relative_difference.max(difference / largest);
+        self.relative_difference = self.relative_difference.max(difference / largest_value(expected));
         Ok(())
     }
+}
+
+/// Whether `actual` has the shape of `expected`, and differs from it by no more than `tolerance` of the largest expected value.
+pub(super) fn is_close(expected: &ArrayD<f32>, actual: &ArrayD<f32>, tolerance: f32) -> bool {
+    max_abs_difference("an output", expected, actual)
+        .is_ok_and(|difference| difference / largest_value(expected) <= tolerance)
+}
+
+fn largest_value(array: &ArrayD<f32>) -> f32 {
+    array.iter().fold(f32::MIN_POSITIVE, |largest, value| largest.max(value.abs()))
 }
 
 /// Infinite where a value is no number, so that it passes no tolerance.

@@ -103,7 +103,8 @@ impl Repository {
     pub(super) fn load_folder(&self, folder: &VersionFolder) -> LoadResult<Arc<Model>> {
         let _alone = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let VersionFolder { name, version, path } = folder;
-        let fingerprint = Fingerprint::of(path)?;
+        // a directory that can't be looked at can't be loaded either, and that is told as any refusal
+        let fingerprint = Fingerprint::of(path).unwrap_or_default();
         let outcome = load_whole(path, &self.options.load, &fingerprint)
             .map_err(|error| LoadError::Model { path: path.clone(), source: Box::new(error) });
         match &outcome {

@@ -5,21 +5,23 @@ pub mod fake;
 pub mod grpc;
 
 use std::io::Cursor;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
+use bytes::Bytes;
 use cenet_serve::admission::Admission;
 use cenet_serve::backend::{Backend, Signature, TensorInfo};
 use cenet_serve::batch::{BatchAxis, BatchPolicy, Batcher};
 use cenet_serve::config::{LimitOptions, ServeConfig};
 use cenet_serve::error::Result;
 use cenet_serve::infer::Engine;
-use cenet_serve::manifest::Manifest;
-use cenet_serve::model::{Canary, Health, Instances, Model, ModelDirectory, Repository, Statistics};
+use cenet_serve::manifest::{Manifest, Task};
+use cenet_serve::model::{Canary, Health, Instances, LoadOptions, Model, ModelDirectory, Repository, Statistics};
+use cenet_serve::request::{ImageResult, InferOptions, InferRequest, Terms};
 use cenet_serve::serve::{AppState, app};
 use cenet_serve::vision::preprocess::Preprocessor;
 use clap::{Args, Command, FromArgMatches};
@@ -134,6 +136,22 @@ pub fn limits() -> LimitOptions {
         decode_threads: 1,
         ..LimitOptions::default()
     }
+}
+
+/// The model of this name that ships.
+pub fn shipped(name: &str) -> Engine {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name).join("1");
+    let model = Model::load(&path, &LoadOptions::default()).expect("the shipped model is good");
+    let limits = LimitOptions { decode_threads: 1, ..LimitOptions::default() };
+    Engine::new(Repository::of(model), &limits).expect("threads")
+}
+
+/// What the only model of `engine` for `task` says of the picture in `file`.
+pub async fn look(engine: &Engine, task: Task, file: &Path, options: InferOptions) -> ImageResult {
+    let images = vec![Bytes::from(std::fs::read(file).expect("the picture is there"))];
+    let request = InferRequest { task, model: None, version: None, images, options, terms: Terms::at_leisure() };
+    let mut response = engine.infer(request).await.expect("the request is good");
+    response.results.remove(0).expect("the picture is good")
 }
 
 /// The whole service over one model.

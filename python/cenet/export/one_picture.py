@@ -8,6 +8,7 @@ hold, so that while they are exported they run the same arithmetic without such 
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -23,7 +24,7 @@ from torchvision.ops.poolers import LevelMapper
 _SMALLEST_BOX = 1e-2
 
 
-class OnePicture(nn.Module):
+class OnePicture(nn.Module, ABC):
     """[1, 3, H, W] to boxes [D, 4], labels [D] (1 is the first), scores [D], best first."""
 
     outputs: tuple[str, ...] = ("boxes", "labels", "scores")
@@ -39,13 +40,13 @@ class OnePicture(nn.Module):
         (found,) = self._eager(pictures, self.detector.backbone(x))
         return tuple(found[name] for name in self.outputs)
 
+    @abstractmethod
     def _eager(self, pictures: ImageList, features: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
         """What torchvision finds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _traceable(self, x: Tensor, features: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """The same, without branches on values."""
-        raise NotImplementedError
 
 
 class OnePictureRcnn(OnePicture):
