@@ -23,12 +23,12 @@ impl CpuPool {
         Ok(Self { pool: builder.build()? })
     }
 
-    /// Runs `work` on the pool. Dropping the future before `work` begins cancels it; `work` that has several steps asks between
-    /// them whether it is still wanted.
+    /// Has the pool run `work`, from now on, whether its outcome is waited for yet or not. Dropping the future before `work` begins
+    /// cancels it; `work` that has several steps asks between them whether it is still wanted.
     ///
     /// # Errors
     /// What `work` answers; `Internal` when it panics.
-    pub async fn run<T, W>(&self, work: W) -> Result<T>
+    pub fn run<T, W>(&self, work: W) -> impl Future<Output = Result<T>> + use<T, W>
     where
         T: Send + 'static,
         W: FnOnce(&dyn Wanted) -> Result<T> + Send + 'static,
@@ -42,7 +42,7 @@ impl CpuPool {
             // whoever asked may have left meanwhile
             let _ = reply.send(outcome);
         });
-        answer.await.unwrap_or_else(|_| Err(panicked()))
+        async { answer.await.unwrap_or_else(|_| Err(panicked())) }
     }
 }
 

@@ -8,6 +8,7 @@ use image::RgbImage;
 use ndarray::{Array3, ArrayD};
 
 use crate::admission::{MemoryBudget, MemoryShare, Priority};
+use crate::batch::Answer;
 use crate::cpu::{CpuPool, Wanted};
 use crate::error::Result;
 use crate::model::Model;
@@ -40,10 +41,18 @@ impl Stages {
     pub(crate) async fn look(&self, model: &Arc<Model>, file: Bytes, priority: Priority, keep: bool) -> Result<Seen> {
         let preparation =
             Preparation { model: Arc::clone(model), limits: self.limits, memory: self.memory.clone(), keep };
-        let prepared = self.cpu.run(move |wanted| preparation.prepare(&file, wanted)).await?;
-        let Prepared { picture, tensor, source, memory, decode, preprocess } = prepared;
-        let (outputs, mut timings) = run_network(model, tensor.into_dyn(), priority).await?;
-        (timings.decode, timings.preprocess) = (decode, preprocess);
+        // whoever has prepared the picture hands it on to the network: this task is woken by the answer alone, or when there is none to
+        // come because the preparation failed
+        let (ticket, answer) = model.batcher.ticket(priority);
+        let preparing = self.cpu.run(move |wanted| {
+            let (prepared, tensor) = preparation.prepare(&file, wanted)?;
+            ticket.enqueue(tensor.into_dyn());
+            Ok(prepared)
+        });
+        let answer = answer.await;
+        let Prepared { picture, source, memory, decode, preprocess } = preparing.await?;
+        let Answer { outputs, queue, inference } = answer?;
+        let timings = Timings { decode, preprocess, queue, inference, ..Timings::default() };
         Ok(Seen { outputs, picture, source, timings, memory })
     }
 }
@@ -60,7 +69,6 @@ pub(crate) async fn run_network(
 
 struct Prepared {
     picture: RgbImage,
-    tensor: Array3<f32>,
     source: Source,
     memory: Option<MemoryShare>,
     decode: Duration,
@@ -76,7 +84,7 @@ struct Preparation {
 }
 
 impl Preparation {
-    fn prepare(&self, image: &[u8], wanted: &dyn Wanted) -> Result<Prepared> {
+    fn prepare(&self, image: &[u8], wanted: &dyn Wanted) -> Result<(Prepared, Array3<f32>)> {
         let directory = &self.model.directory;
         let started = Instant::now();
         let share = self.memory.take(read_header(image, &self.limits)?.decoded_bytes())?;
@@ -87,6 +95,6 @@ impl Preparation {
         let source = Source { geometry, width: picture.width(), height: picture.height() };
         let preprocess = decoded.elapsed();
         let (picture, memory) = if self.keep { (picture, Some(share)) } else { (RgbImage::default(), None) };
-        Ok(Prepared { picture, tensor, source, memory, decode: decoded - started, preprocess })
+        Ok((Prepared { picture, source, memory, decode: decoded - started, preprocess }, tensor))
     }
 }

@@ -56,6 +56,21 @@ struct Job {
     reply: oneshot::Sender<Result<Answer>>,
 }
 
+/// A place for one picture that is being prepared.
+#[derive(Debug)]
+pub struct Ticket {
+    shared: Arc<Shared>,
+    priority: Priority,
+    reply: oneshot::Sender<Result<Answer>>,
+}
+
+impl Ticket {
+    /// Puts the picture's tensor, without a batch axis, into the queue.
+    pub fn enqueue(self, input: ArrayD<f32>) {
+        self.shared.push(Job { input, enqueued: Instant::now(), reply: self.reply }, self.priority);
+    }
+}
+
 impl Entry for Job {
     fn shape(&self) -> &[usize] {
         self.input.shape()
@@ -80,7 +95,7 @@ impl Batcher {
     ) -> std::io::Result<Self> {
         let policy = if axis == BatchAxis::None { BatchPolicy::SINGLE } else { policy };
         // dropped on failure, which ends the threads that were started
-        let batcher = Self { shared: Arc::new(Shared::new(policy)) };
+        let batcher = Self { shared: Arc::new(Shared::new(policy, instances.len())) };
         for backend in instances {
             let shared = Arc::clone(&batcher.shared);
             let thread = std::thread::Builder::new().name(format!("model {name}"));
@@ -89,18 +104,31 @@ impl Batcher {
         Ok(batcher)
     }
 
+    /// A place for one picture whose tensor is still to come, and the answer that it will get. Dropping the answer takes the picture out
+    /// of the queue; dropping the ticket ends the wait for the answer with an error.
+    ///
+    /// # Errors
+    /// Of the answer: `InferenceFailed` when the network fails on this picture, `Unavailable` when its threads are gone.
+    pub fn ticket(&self, priority: Priority) -> (Ticket, impl Future<Output = Result<Answer>> + use<>) {
+        let (reply, answer) = oneshot::channel();
+        let answer = async {
+            answer.await.unwrap_or_else(|_| {
+                let message = "the model has stopped; try again in a moment";
+                Err(InferError::new(ErrorKind::Unavailable, message))
+            })
+        };
+        (Ticket { shared: Arc::clone(&self.shared), priority, reply }, answer)
+    }
+
     /// Has the network look at one picture's tensor, without a batch axis. Dropping the future takes the picture out of
     /// the queue.
     ///
     /// # Errors
-    /// `InferenceFailed` when the network fails on this picture, `Unavailable` when its threads are gone.
+    /// As [`Batcher::ticket`]'s answer.
     pub async fn infer(&self, input: ArrayD<f32>, priority: Priority) -> Result<Answer> {
-        let (reply, answer) = oneshot::channel();
-        self.shared.push(Job { input, enqueued: Instant::now(), reply }, priority);
-        answer.await.unwrap_or_else(|_| {
-            let message = "the model has stopped; try again in a moment";
-            Err(InferError::new(ErrorKind::Unavailable, message))
-        })
+        let (ticket, answer) = self.ticket(priority);
+        ticket.enqueue(input);
+        answer.await
     }
 
     /// How often the network was run.

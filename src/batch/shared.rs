@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::Job;
-use super::queue::{BatchPolicy, Queue};
+use super::queue::{BatchPolicy, Queue, Sessions};
 use crate::admission::Priority;
 
 /// A queue with somebody to wake when it changes.
@@ -19,14 +19,17 @@ pub(super) struct Shared {
 #[derive(Debug)]
 struct State {
     queue: Queue<Job>,
+    sessions: Sessions,
     /// Nobody will put anything in any more.
     closed: bool,
 }
 
 impl Shared {
-    pub(super) fn new(policy: BatchPolicy) -> Self {
+    /// Nothing waits yet for `sessions`, at least one.
+    pub(super) fn new(policy: BatchPolicy, sessions: usize) -> Self {
+        let sessions = Sessions { count: sessions, running: 0 };
         Self {
-            state: Mutex::new(State { queue: Queue::new(policy), closed: false }),
+            state: Mutex::new(State { queue: Queue::new(policy), sessions, closed: false }),
             changed: Condvar::new(),
             executions: AtomicU64::new(0),
         }
@@ -58,12 +61,15 @@ impl Shared {
         self.lock().queue.len()
     }
 
-    /// Waits for a batch that is due; none when the queue is closed and empty.
-    pub(super) fn next_batch(&self) -> Option<Vec<Job>> {
+    /// Waits for a batch that is due, for a session that has run `done` pictures since it asked before; none when the queue is closed
+    /// and empty.
+    pub(super) fn next_batch(&self, done: usize) -> Option<Vec<Job>> {
         let mut state = self.lock();
+        state.sessions.running -= done;
         loop {
-            let now = Instant::now();
-            if let Some(batch) = state.queue.take(now) {
+            let (now, sessions) = (Instant::now(), state.sessions);
+            if let Some(batch) = state.queue.take(now, sessions) {
+                state.sessions.running += batch.len();
                 if state.queue.len() > 0 {
                     // one call may stand for several jobs, of which this batch took only some
                     self.changed.notify_one();

@@ -14,7 +14,9 @@ use crate::error::{ErrorKind, InferError, Result};
 
 /// Runs until the queue is closed and empty.
 pub(super) fn run(mut backend: Box<dyn Backend>, axis: BatchAxis, shared: &Shared) {
-    while let Some(batch) = shared.next_batch() {
+    let mut done = 0;
+    while let Some(batch) = shared.next_batch(done) {
+        done = batch.len();
         shared.count_execution();
         answer_all(backend.as_mut(), axis, batch);
     }

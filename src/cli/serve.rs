@@ -16,7 +16,8 @@ pub(super) fn run(config: &ServeConfig) -> Result<ExitCode, Failure> {
     telemetry::start(&config.log).map_err(|error| format!("--log: {error}"))?;
     let models = Repository::open(config.models.repository_options())?;
     refuse_to_serve_nothing(config, &models)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let threads = config.server.io_threads();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     runtime.block_on(async {
         let listeners = listen(&config.server).await?;
         let signals = shutdown::signals()?;

@@ -1,6 +1,7 @@
 //! Where the server listens and how it stops.
 
 use std::net::SocketAddr;
+use std::thread::available_parallelism;
 
 /// Where the server listens and how it stops.
 #[derive(Debug, Clone, clap::Args)]
@@ -17,6 +18,10 @@ pub struct ServerOptions {
     /// Serves gRPC at the HTTP address too, instead of at one of its own
     #[arg(long, env = "CENET_SINGLE_PORT")]
     pub single_port: bool,
+
+    /// Threads that read requests and write answers; 0 means one for every two cores: the others decode and infer
+    #[arg(long, env = "CENET_IO_THREADS", value_name = "N", default_value_t = 0)]
+    pub io_threads: usize,
 
     /// Milliseconds that the server goes on serving, but isn't ready, after a signal to stop: time for load balancers to notice
     #[arg(long, env = "CENET_SHUTDOWN_DELAY_MS", value_name = "MS", default_value_t = 0)]
@@ -37,4 +42,14 @@ pub struct ServerOptions {
     #[arg(long, env = "CENET_IDLE_TIMEOUT_MS", value_name = "MS", default_value_t = 75_000,
           value_parser = clap::value_parser!(u64).range(1..))]
     pub idle_timeout_ms: u64,
+}
+
+impl ServerOptions {
+    /// Threads that read requests and write answers.
+    pub fn io_threads(&self) -> usize {
+        match self.io_threads {
+            0 => available_parallelism().map_or(1, usize::from).div_ceil(2),
+            threads => threads,
+        }
+    }
 }
