@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
+use super::head_timer::time_heads;
 use crate::shutdown::Shutdown;
 
 /// How long a client may take.
@@ -37,13 +38,14 @@ pub(super) async fn serve(stream: TcpStream, app: Router, patience: Patience, sh
     let mut stream = TimeoutStream::new(stream);
     stream.set_read_timeout(Some(patience.silence));
     stream.set_write_timeout(Some(patience.silence));
+    let (stream, timer) = time_heads(Box::pin(stream), patience.head);
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.head);
+    builder.http1().timer(timer).header_read_timeout(patience.head);
     // who keeps a connection or a stream open without a word answers pings, and isn't silent
     let ping = patience.silence / 3;
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(ping).keep_alive_timeout(ping);
     let answer = move |request: Request<Incoming>| app.clone().oneshot(request.map(Body::new));
-    let io = TokioIo::new(Box::pin(stream));
+    let io = TokioIo::new(stream);
     let mut connection = pin!(builder.serve_connection(io, hyper::service::service_fn(answer)));
     let ended = tokio::select! {
         // what has come is read before the end is looked at

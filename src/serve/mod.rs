@@ -6,6 +6,7 @@ mod clients;
 mod connection;
 mod doors;
 pub mod grpc;
+mod head_timer;
 mod http;
 mod incoming;
 mod layers;
