@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+
+use crate::connection::Connection;
 
 /// What became of one request.
 #[derive(Debug, Clone, Copy)]
@@ -16,52 +16,11 @@ pub(crate) struct Outcome {
     pub(crate) latency: Duration,
 }
 
-/// A connection that stays open.
-pub(crate) struct Connection {
-    stream: TcpStream,
-    reply: Vec<u8>,
-}
-
-impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, reply: Vec::with_capacity(4096) })
-    }
-
-    /// Sends a whole request and reads the whole answer.
-    pub(crate) async fn ask(&mut self, request: &[u8]) -> io::Result<Outcome> {
-        let started = Instant::now();
-        self.stream.write_all(request).await?;
-        self.reply.clear();
-        let length = loop {
-            if let Some(length) = reply_length(&self.reply) {
-                break length;
-            }
-            self.read_some().await?;
-        };
-        while self.reply.len() < length {
-            self.read_some().await?;
-        }
-        let status = std::str::from_utf8(&self.reply[9..12]).ok().and_then(|text| text.parse().ok());
-        let status = status.ok_or_else(|| io::Error::other("the answer has no status"))?;
-        Ok(Outcome { status, latency: started.elapsed() })
-    }
-
-    async fn read_some(&mut self) -> io::Result<()> {
-        match self.stream.read_buf(&mut self.reply).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Bytes of the whole answer, once its head is there.
-fn reply_length(reply: &[u8]) -> Option<usize> {
-    let head = reply.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = std::str::from_utf8(&reply[..head]).ok()?.to_ascii_lowercase();
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length:"))?;
-    Some(head + length.trim().parse::<usize>().ok()?)
+/// Asks over `connection` and takes the time.
+async fn timed(connection: &mut Connection, request: &[u8]) -> io::Result<Outcome> {
+    let started = Instant::now();
+    let status = connection.ask(request).await?;
+    Ok(Outcome { status, latency: started.elapsed() })
 }
 
 /// A request that posts `body` to `path`.
@@ -86,7 +45,7 @@ pub(crate) async fn closed_loop(
             let mut outcomes = Vec::new();
             let mut next = client;
             while Instant::now() < end {
-                outcomes.push(connection.ask(&requests[next % requests.len()]).await?);
+                outcomes.push(timed(&mut connection, &requests[next % requests.len()]).await?);
                 next += clients;
             }
             io::Result::Ok(outcomes)
@@ -120,7 +79,7 @@ pub(crate) async fn open_loop(
                 Some(connection) => connection,
                 None => Connection::open(address).await?,
             };
-            let outcome = connection.ask(&requests[number % requests.len()]).await?;
+            let outcome = timed(&mut connection, &requests[number % requests.len()]).await?;
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             io::Result::Ok(outcome)
         });

@@ -6,6 +6,7 @@
 
 mod ceiling;
 mod client;
+mod connection;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use cenet_serve::manifest::Task;
+use cenet_serve::model::ModelDirectory;
 use clap::Parser;
 use client::{Outcome, closed_loop, open_loop, post};
 
@@ -29,7 +32,7 @@ struct Options {
     #[arg(long, default_value_t = 20)]
     overload_seconds: u64,
 
-    /// The classifier's folder
+    /// The folder of a shipped model: a classifier's or a detector's
     #[arg(long, default_value = "models/ce_resnet_caltech101/1")]
     model: PathBuf,
 
@@ -201,7 +204,11 @@ async fn main() {
     let options = Options::parse();
     let pictures = pictures();
     let name = options.model.parent().and_then(Path::file_name).expect("<name>/<version>").to_string_lossy();
-    let path = format!("/classify?model={name}");
+    let task = ModelDirectory::read(&options.model).expect("the model is good").manifest.task;
+    let path = match task {
+        Task::Classify => format!("/classify?model={name}"),
+        Task::Detect => format!("/detect?model={name}"),
+    };
     let requests = Arc::new(pictures.iter().map(|picture| post(&path, picture)).collect::<Vec<_>>());
     let server = Server::start(&options);
     let cores = available_parallelism().map_or(1, usize::from);
