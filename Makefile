@@ -27,6 +27,11 @@ run: build ## serve the shipped models on 127.0.0.1:8000
 build: $(RUNTIME) ## build target/release/cenet-serve
 	$(CARGO) build --release --locked
 
+# alone, so that no other package of the workspace raises the version of ONNX Runtime that it asks for
+.PHONY: ops-library
+ops-library: ## build target/release/libce_op.so, the operator for any program with ONNX Runtime
+	$(CARGO) build --release --locked --package ce-op-shared
+
 .PHONY: runtime
 runtime: $(RUNTIME) ## fetch ONNX Runtime's shared library (pinned version and hash)
 
@@ -76,7 +81,9 @@ test-python: python $(RUNTIME) ## test training and export, and the authors' own
 	$(PYTHON_VENV)/bin/ruff check python
 	$(PYTHON_VENV)/bin/ruff format --check python
 	$(CARGO) build --locked
-	CENET_TEST_DATA=$(TEST_DATA) CENET_SERVE_BINARY=$(DEBUG_BINARY) $(PYTHON_VENV)/bin/python -m pytest -q python/tests
+	$(CARGO) build --locked --package ce-op-shared
+	CENET_TEST_DATA=$(TEST_DATA) CENET_SERVE_BINARY=$(DEBUG_BINARY) CENET_OPS_LIBRARY=$(abspath target/debug/libce_op.so) \
+		$(PYTHON_VENV)/bin/python -m pytest -q python/tests
 	if [ -d $(TEST_DATA)/official-format ]; then $(MAKE) $(OFFICIAL_MODEL); fi
 	$(CARGO) test --locked --test official_network -- --nocapture
 
