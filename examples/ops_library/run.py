@@ -1,6 +1,6 @@
 """Runs a CE network in Python's ONNX Runtime by the native kernel.
 
-    make ops-library && python examples/ops_library/run.py models/ce_resnet_caltech101/1
+make ops-library && python examples/ops_library/run.py models/ce_resnet_caltech101/1
 """
 
 import sys
