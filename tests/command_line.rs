@@ -133,6 +133,33 @@ fn sigterm_lets_requests_in_flight_end() {
 }
 
 #[test]
+fn health_says_whether_a_server_is_ready() {
+    let health = |address: &str| program().arg("health").env("CENET_HTTP_ADDR", address).output().expect("it starts");
+    let empty = tempfile::tempdir().expect("a folder");
+    for (models, status, expected) in [(repository(), 0, "is ready"), (empty.path().into(), 1, "isn't ready: no model")]
+    {
+        let mut server = program()
+            .args(["serve", "--http-addr", "0.0.0.0:0", "--single-port", "--log-format", "json"])
+            .args(["--model-control", "poll"])
+            .env("CENET_MODEL_REPOSITORY", models)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut log = BufReader::new(server.stderr.take().expect("piped"));
+        let address = listening_address(&mut log);
+        let output = health(&address);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{said}");
+        assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
+        server.kill().expect("it ends");
+        server.wait().expect("it ended");
+        let output = health(&address);
+        assert_eq!(output.status.code(), Some(1), "nobody listens any more");
+        assert!(text(&output.stderr).contains("no answer from 127.0.0.1"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn mistakes_are_told_plainly() {
     let cases: [(&[&str], i32, &str); 7] = [
         (&["serve", "--model-repository", "no/such/folder"], 1, "no/such/folder"),

@@ -1,5 +1,6 @@
-//! The command line: `serve`, `predict`, `inspect`.
+//! The command line: `serve`, `predict`, `inspect`, `health`.
 
+mod health;
 mod inspect;
 mod predict;
 mod serve;
@@ -28,6 +29,8 @@ enum Command {
     Predict(predict::PredictOptions),
     /// Show what a model is and how it runs here
     Inspect(inspect::InspectOptions),
+    /// Ask a running server whether it is ready
+    Health(health::HealthOptions),
 }
 
 /// What ended a command early, for people.
@@ -45,6 +48,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         Command::Serve(config) => serve::run(&config),
         Command::Predict(options) => predict::run(&options),
         Command::Inspect(options) => inspect::run(&options),
+        Command::Health(options) => health::run(&options),
     };
     outcome.unwrap_or_else(|failure| {
         if reader_left(&failure) {
