@@ -9,6 +9,7 @@ FIXTURES := .cache/fixtures/manifest.json
 FIXTURES_VENV := .cache/fixtures-venv
 PYTHON_VENV := .cache/python-venv
 CLIENTS_VENV := .cache/clients-venv
+PAGE_VENV := .cache/page-venv
 OFFICIAL_MODEL := .cache/official-format/1
 DEBUG_BINARY := $(abspath target/debug/cenet-serve)
 # data sets that some tests look at and pass over without
@@ -94,9 +95,17 @@ test-clients: $(CLIENTS_VENV)/installed $(RUNTIME) ## drive the server with Trit
 	$(CARGO) build --locked
 	CENET_SERVE_BINARY=$(DEBUG_BINARY) $(CLIENTS_VENV)/bin/python -m pytest -q tests/clients
 
-$(CLIENTS_VENV)/installed: tests/clients/requirements.lock
-	$(PYTHON) -m venv --clear $(CLIENTS_VENV)
-	$(CLIENTS_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+# the page's tests start the server as the clients' do
+.PHONY: test-page
+test-page: $(PAGE_VENV)/installed $(RUNTIME) ## open the page in Debian's chromium, where that is installed
+	$(PAGE_VENV)/bin/ruff check tests/page
+	$(PAGE_VENV)/bin/ruff format --check tests/page
+	$(CARGO) build --locked
+	CENET_SERVE_BINARY=$(DEBUG_BINARY) $(PAGE_VENV)/bin/python -m pytest -q -rs --override-ini pythonpath=tests/clients tests/page
+
+.cache/%-venv/installed: tests/%/requirements.lock
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	touch $@
 
 .PHONY: eval-server

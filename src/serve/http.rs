@@ -9,7 +9,7 @@ use prometheus::TEXT_FORMAT;
 
 use super::ask::{classify, detect};
 use super::state::AppState;
-use super::{models, v2};
+use super::{models, page, v2};
 use crate::error::{ErrorKind, InferError, Result};
 
 /// Every path of HTTP.
@@ -23,6 +23,7 @@ pub(super) fn routes(state: &AppState) -> Router {
         .route("/v1/models/{name}", put(models::load).delete(models::unload))
         .route("/metrics", get(render_metrics))
         .merge(v2::routes())
+        .merge(page::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(route_not_found)
         .layer(DefaultBodyLimit::max(state.max_body_bytes))
@@ -40,7 +41,7 @@ async fn render_metrics(State(state): State<AppState>) -> Result<impl IntoRespon
     Ok(([(header::CONTENT_TYPE, TEXT_FORMAT)], text))
 }
 
-async fn route_not_found() -> InferError {
+pub(super) async fn route_not_found() -> InferError {
     InferError::new(ErrorKind::RouteNotFound, "nothing is served at this path; POST a picture to /classify or /detect")
 }
 

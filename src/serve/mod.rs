@@ -12,6 +12,7 @@ mod incoming;
 mod layers;
 mod models;
 mod observe;
+mod page;
 mod run;
 mod state;
 mod status;
