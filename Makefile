@@ -3,6 +3,7 @@
 PYTHON ?= python3
 CARGO ?= cargo
 FUZZ_SECONDS ?= 600
+IMAGE ?= cenet-serve
 
 RUNTIME := runtime/libonnxruntime.so
 FIXTURES := .cache/fixtures/manifest.json
@@ -102,6 +103,10 @@ test-page: $(PAGE_VENV)/installed $(RUNTIME) ## open the page in Debian's chromi
 	$(PAGE_VENV)/bin/ruff format --check tests/page
 	$(CARGO) build --locked
 	CENET_SERVE_BINARY=$(DEBUG_BINARY) $(PAGE_VENV)/bin/python -m pytest -q -rs --override-ini pythonpath=tests/clients tests/page
+
+.PHONY: docker
+docker: ## build the container image IMAGE (cenet-serve), with VARIANT if set
+	scripts/build_image.sh $(IMAGE)
 
 .cache/%-venv/installed: tests/%/requirements.lock
 	$(PYTHON) -m venv --clear $(@D)
