@@ -117,6 +117,18 @@ test-deploy: $(DEPLOY_VENV)/installed $(RUNTIME) ## hold the manifests of deploy
 docker: ## build the container image IMAGE (cenet-serve), with VARIANT if set
 	scripts/build_image.sh $(IMAGE)
 
+.PHONY: docker-test
+docker-test: $(CLIENTS_VENV)/installed ## run the image IMAGE as docs/docker.md advises, where a Docker engine is
+	$(CLIENTS_VENV)/bin/ruff check tests/docker
+	$(CLIENTS_VENV)/bin/ruff format --check tests/docker
+	CENET_IMAGE=$(IMAGE) $(CLIENTS_VENV)/bin/python -m pytest -q -rs tests/docker
+
+.PHONY: test-swarm
+test-swarm: $(CLIENTS_VENV)/installed ## update and kill servers of the image IMAGE under load in a swarm of this machine
+	$(CLIENTS_VENV)/bin/ruff check tests/swarm
+	$(CLIENTS_VENV)/bin/ruff format --check tests/swarm
+	CENET_IMAGE=$(IMAGE) $(CLIENTS_VENV)/bin/python -m pytest -q -rs --override-ini pythonpath=tests/docker tests/swarm
+
 .cache/%-venv/installed: tests/%/requirements.lock
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
