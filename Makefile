@@ -3,6 +3,7 @@
 PYTHON ?= python3
 CARGO ?= cargo
 FUZZ_SECONDS ?= 600
+IMAGE ?= cenet-serve
 
 RUNTIME := runtime/libonnxruntime.so
 FIXTURES := .cache/fixtures/manifest.json
@@ -10,6 +11,7 @@ FIXTURES_VENV := .cache/fixtures-venv
 PYTHON_VENV := .cache/python-venv
 CLIENTS_VENV := .cache/clients-venv
 PAGE_VENV := .cache/page-venv
+DEPLOY_VENV := .cache/deploy-venv
 OFFICIAL_MODEL := .cache/official-format/1
 DEBUG_BINARY := $(abspath target/debug/cenet-serve)
 # data sets that some tests look at and pass over without
@@ -103,9 +105,34 @@ test-page: $(PAGE_VENV)/installed $(RUNTIME) ## open the page in Debian's chromi
 	$(CARGO) build --locked
 	CENET_SERVE_BINARY=$(DEBUG_BINARY) $(PAGE_VENV)/bin/python -m pytest -q -rs --override-ini pythonpath=tests/clients tests/page
 
+# the tests of the manifests start the server as the clients' do
+.PHONY: test-deploy
+test-deploy: $(DEPLOY_VENV)/installed $(RUNTIME) ## hold the manifests of deploy/ against their schemas and the server
+	$(DEPLOY_VENV)/bin/ruff check tests/deploy
+	$(DEPLOY_VENV)/bin/ruff format --check tests/deploy
+	$(CARGO) build --locked
+	CENET_SERVE_BINARY=$(DEBUG_BINARY) $(DEPLOY_VENV)/bin/python -m pytest -q -rs --override-ini pythonpath=tests/clients tests/deploy
+
+.PHONY: docker
+docker: ## build the container image IMAGE (cenet-serve), with VARIANT if set
+	scripts/build_image.sh $(IMAGE)
+
+.PHONY: docker-test
+docker-test: $(CLIENTS_VENV)/installed ## run the image IMAGE as docs/docker.md advises, where a Docker engine is
+	$(CLIENTS_VENV)/bin/ruff check tests/docker
+	$(CLIENTS_VENV)/bin/ruff format --check tests/docker
+	CENET_IMAGE=$(IMAGE) $(CLIENTS_VENV)/bin/python -m pytest -q -rs tests/docker
+
+.PHONY: test-swarm
+test-swarm: $(CLIENTS_VENV)/installed ## update and kill servers of the image IMAGE under load in a swarm of this machine
+	$(CLIENTS_VENV)/bin/ruff check tests/swarm
+	$(CLIENTS_VENV)/bin/ruff format --check tests/swarm
+	CENET_IMAGE=$(IMAGE) $(CLIENTS_VENV)/bin/python -m pytest -q -rs --override-ini pythonpath=tests/docker tests/swarm
+
 .cache/%-venv/installed: tests/%/requirements.lock
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	if [ -e $(<D)/requirements-nodeps.lock ]; then $(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement $(<D)/requirements-nodeps.lock; fi
 	touch $@
 
 .PHONY: eval-server
