@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::error::InferError;
 use crate::request::Timings;
@@ -19,6 +19,7 @@ pub struct Metrics {
     request_duration: HistogramVec,
     stage_duration: HistogramVec,
     images: IntCounterVec,
+    providers: IntGaugeVec,
 }
 
 impl Metrics {
@@ -47,7 +48,12 @@ impl Metrics {
             Opts::new("cenet_images_total", "Pictures answered, by model and outcome: ok or the error's code."),
             &["model", "outcome"],
         );
+        let providers = IntGaugeVec::new(
+            Opts::new("cenet_model_provider", "1 for the provider that runs a model's version: tensorrt, cuda or cpu."),
+            &["model", "version", "provider"],
+        );
         Self {
+            providers: register(&registry, providers),
             requests: register(&registry, requests),
             request_duration: register(&registry, request_duration),
             stage_duration: register(&registry, stage_duration),
@@ -69,6 +75,14 @@ impl Metrics {
         self.images.with_label_values(&[model, code]).inc();
         for (stage, duration) in outcome.iter().flat_map(|timings| timings.stages()) {
             self.stage_duration.with_label_values(&[stage.name(), model]).observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Tells which provider runs each model's version, by name and number, in place of what was told before.
+    pub fn set_providers<'a>(&self, providers: impl Iterator<Item = (&'a str, u32, &'a str)>) {
+        self.providers.reset();
+        for (model, version, provider) in providers {
+            self.providers.with_label_values(&[model, &version.to_string(), provider]).set(1);
         }
     }
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use cenet_serve::backend::Backend;
-use cenet_serve::model::{ModelDirectory, profile};
+use cenet_serve::model::{ModelDirectory, Providers, profile};
 
 const CE_BLOCKS: usize = 4;
 
@@ -16,13 +16,13 @@ fn the_authors_logits_are_reproduced_by_the_native_kernel() {
         return;
     }
     let directory = ModelDirectory::read(&path).expect("the exporter writes a good directory");
-    let mut session = directory.open_session(0).expect("the network loads");
+    let mut session = directory.open_session(0, &Providers::default()).expect("the network loads");
     let pair = directory.golden_pair(session.signature()).expect("readable").expect("there is a pair");
     let golden = pair.check(&mut session).expect("the logits are reproduced");
     println!("largest difference {:e}", golden.max_abs_difference);
     assert!(golden.max_abs_difference < 1e-4, "{golden:?}");
 
-    let executed = profile(&directory, false).expect("it runs");
+    let executed = profile(&directory, &Providers::default(), false).expect("it runs");
     let ce_nodes = executed.iter().find(|count| count.operator == "ChannelEquilibrium");
     assert_eq!(ce_nodes.map(|count| count.nodes), Some(CE_BLOCKS), "{executed:?}");
 

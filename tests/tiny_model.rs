@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cenet_serve::model::{
-    LoadOptions, Model, ModelDirectory, NodeCount, Repository, RepositoryOptions, inspect, profile,
+    LoadOptions, Model, ModelDirectory, NodeCount, ProviderOptions, Providers, Repository, RepositoryOptions, inspect,
+    profile,
 };
 
 fn tiny_model() -> PathBuf {
@@ -17,14 +18,14 @@ fn ce_nodes(counts: &[NodeCount]) -> usize {
 
 #[test]
 fn the_session_keeps_the_ce_nodes_for_the_native_kernel_and_inlines_them_without_it() {
-    let inspection = inspect(&tiny_model()).expect("the tiny model is good");
+    let inspection = inspect(&tiny_model(), &ProviderOptions::default()).expect("the tiny model is good");
     let blocks = inspection.graph.ce_blocks.len();
     assert!(blocks >= 2, "the tiny model has CE blocks");
     assert_eq!(ce_nodes(&inspection.executed), blocks, "each is run as one node");
     assert!(inspection.ce_kernel.starts_with("the native kernel"), "{}", inspection.ce_kernel);
 
     let directory = ModelDirectory::read(&tiny_model()).expect("the tiny model is good");
-    let inlined = profile(&directory, true).expect("the body runs anywhere");
+    let inlined = profile(&directory, &Providers::default(), true).expect("the body runs anywhere");
     assert_eq!(ce_nodes(&inlined), 0, "none is left");
     let nodes = |counts: &[NodeCount]| counts.iter().map(|count| count.nodes).sum::<usize>();
     assert!(nodes(&inlined) > nodes(&inspection.executed) + 5 * blocks, "the body's own nodes run instead");
@@ -32,7 +33,7 @@ fn the_session_keeps_the_ce_nodes_for_the_native_kernel_and_inlines_them_without
 
 #[test]
 fn the_golden_pair_holds_from_the_picture_on() {
-    let inspection = inspect(&tiny_model()).expect("the tiny model is good");
+    let inspection = inspect(&tiny_model(), &ProviderOptions::default()).expect("the tiny model is good");
     let golden = inspection.golden.expect("it has a golden pair");
     assert!(golden.relative_difference < 1e-4, "{golden:?}");
     // one level of 255, divided by the narrowest standard deviation

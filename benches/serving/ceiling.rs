@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cenet_serve::backend::Backend;
-use cenet_serve::model::ModelDirectory;
+use cenet_serve::model::{ModelDirectory, Providers};
 use cenet_serve::vision::decode::{DecodeLimits, decode};
 use ndarray::Axis;
 
@@ -24,7 +24,7 @@ pub(crate) fn cpu_time_per_picture(model: &Path, pictures: &[Vec<u8>], threads: 
 }
 
 fn work(directory: &ModelDirectory, pictures: &[Vec<u8>], begin: &Barrier, duration: Duration) -> (Duration, u32) {
-    let mut session = directory.open_session(1).expect("the model is good");
+    let mut session = directory.open_session(1, &Providers::default()).expect("the model is good");
     let mut classify = |file: &[u8]| {
         let picture = decode(file, (&directory.manifest.preprocess).into(), &DecodeLimits::default());
         let (tensor, _) = directory.preprocessor.tensor(&picture.expect("a picture")).expect("a tensor");

@@ -4,6 +4,8 @@
 //! node. Work runs on the session's own threads, and Y takes X's memory where nobody else reads X. No panic leaves a
 //! kernel: it becomes an error of the run.
 
+#[cfg(feature = "assignment")]
+mod assignment;
 mod guard;
 mod threads;
 
@@ -15,6 +17,9 @@ use ort::operator::{
 };
 use ort::value::{DynTensorValueType, TensorElementType, ValueRef, ValueType};
 use ort::{Error, Result};
+
+#[cfg(feature = "assignment")]
+pub use assignment::{assignment, record_assignment};
 
 use crate::{InputShapes, InstructionSet, Parameters, Shape, nchw};
 use guard::guarded;

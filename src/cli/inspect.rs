@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use super::Failure;
 use crate::backend::TensorInfo;
-use crate::model::{GoldenReport, Inspection, inspect, locate};
+use crate::config::ProviderArguments;
+use crate::model::{GoldenReport, Inspection, Placement, inspect, locate};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct InspectOptions {
@@ -20,10 +21,13 @@ pub(super) struct InspectOptions {
     /// Folder that holds the models, each in NAME/VERSION/
     #[arg(long, env = "CENET_MODEL_REPOSITORY", value_name = "DIR", default_value = "models")]
     model_repository: PathBuf,
+
+    #[command(flatten)]
+    providers: ProviderArguments,
 }
 
 pub(super) fn run(options: &InspectOptions) -> Result<ExitCode, Failure> {
-    let inspection = inspect(&locate(&options.model, &options.model_repository)?)?;
+    let inspection = inspect(&locate(&options.model, &options.model_repository)?, &options.providers.options())?;
     let mut output = io::stdout().lock();
     if options.json {
         serde_json::to_writer_pretty(&mut output, &inspection)?;
@@ -46,6 +50,7 @@ fn print(output: &mut impl Write, inspection: &Inspection) -> Result<(), Failure
     print_tensors(output, "output", &inspection.signature.outputs)?;
     writeln!(output, "labels       {}", inspection.labels)?;
     writeln!(output, "instances    {}", inspection.instances)?;
+    print_providers(output, &inspection.placement)?;
     let batching = &inspection.batching;
     let delay_us = batching.max_delay.as_micros();
     writeln!(
@@ -67,6 +72,12 @@ fn print_tensors(output: &mut impl Write, role: &str, tensors: &[TensorInfo]) ->
     tensors
         .iter()
         .try_for_each(|tensor| writeln!(output, "{role:12} {} {} {:?}", tensor.name, tensor.data_type, tensor.shape))
+}
+
+fn print_providers(output: &mut impl Write, placement: &Placement) -> io::Result<()> {
+    let nodes: Vec<_> = placement.nodes.iter().map(|(provider, nodes)| format!("{provider} {nodes}")).collect();
+    writeln!(output, "provider     {} (nodes: {})", placement.provider, nodes.join(", "))?;
+    placement.refused.iter().try_for_each(|refusal| writeln!(output, "  not {}: {}", refusal.provider, refusal.reason))
 }
 
 fn print_ce_blocks(output: &mut impl Write, inspection: &Inspection) -> io::Result<()> {

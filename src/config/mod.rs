@@ -4,6 +4,7 @@ mod file;
 mod limits;
 mod log;
 mod models;
+mod providers;
 mod server;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ pub use file::parse_with_file;
 pub use limits::LimitOptions;
 pub use log::{LogFormat, LogOptions};
 pub use models::{ModelControl, ModelOptions};
+pub use providers::ProviderArguments;
 pub use server::ServerOptions;
 
 /// Everything that `cenet-serve serve` can be told.

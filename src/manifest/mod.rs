@@ -2,6 +2,7 @@
 
 mod head;
 mod preprocess;
+mod runtime;
 
 use std::fmt;
 
@@ -9,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 pub use head::{Activation, BoxesHead, FcosHead, FcosLevel, Head, MaskFrame, ScoresHead, YoloxHead};
 pub use preprocess::{Align, AlphaPolicy, Color, ExifPolicy, Filter, Layout, Preprocess, Resize, SixteenBitPolicy};
+pub use runtime::{
+    ArenaGrowth, ConvAlgorithmSearch, CudaOptions, EngineBatches, Provider, ProviderOrder, Runtime, TensorrtOptions,
+};
 
 /// The version of the manifest's format that this server reads.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -80,6 +84,7 @@ impl Manifest {
         self.head.check()?;
         self.detection.check()?;
         self.batching.check()?;
+        self.runtime.check()?;
         self.preprocess.check()
     }
 }
@@ -170,16 +175,6 @@ impl Batching {
     }
 }
 
-/// How the sessions run; 0 lets the server choose.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Runtime {
-    /// Sessions that run side by side, each with its own threads.
-    pub instances: u16,
-    /// Threads that one inference uses.
-    pub threads: u16,
-}
-
 fn default_model_file() -> String {
     "model.onnx".into()
 }
@@ -216,7 +211,7 @@ mod tests {
         assert_eq!(manifest.model, "model.onnx");
         assert_eq!(manifest.preprocess.filter, Filter::Bilinear);
         assert_eq!(manifest.preprocess.rescale, 1.0 / 255.0);
-        assert_eq!(manifest.runtime, Runtime { instances: 0, threads: 0 });
+        assert_eq!(manifest.runtime, Runtime::default());
         assert_eq!(manifest.batching, Batching::default());
     }
 
@@ -237,6 +232,7 @@ mod tests {
             ("task = \"classify\"", "task = \"detect\"", "for classify"),
             ("\"scores\"", "\"yolo\"", "yolo"),
             ("[golden]", "[batching]\nmax_size = 0\n[golden]", "max_size"),
+            ("[golden]", "[runtime]\nproviders = ['cpu', 'cuda']\n[golden]", "cpu last"),
             ("[golden]", "[detection]\niou = 1.5\n[golden]", "detection"),
             ("kind = \"scores\"", "kind = \"scores\"\nbias = 1", "bias"),
         ];

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{GoldenPair, LoadError, LoadResult, OnnxSession, SessionOptions, folder::name_and_version};
+use super::{GoldenPair, LoadError, LoadResult, OnnxSession, Providers, SessionOptions, folder::name_and_version};
 use crate::backend::{Signature, TensorInfo};
 use crate::batch::{BatchAxis, BatchPolicy};
 use crate::manifest::{Head, Manifest, MaskFrame};
@@ -62,12 +62,13 @@ impl ModelDirectory {
         [batch, first, second, third]
     }
 
-    /// Opens a session that uses `threads` for an inference.
+    /// Opens a session on `providers` that uses `threads` for an inference.
     ///
     /// # Errors
     /// As [`OnnxSession::load`].
-    pub fn open_session(&self, threads: usize) -> LoadResult<OnnxSession> {
-        OnnxSession::load(&self.model_path(), &SessionOptions { threads, ..SessionOptions::default() })
+    pub fn open_session(&self, threads: usize, providers: &Providers) -> LoadResult<OnnxSession> {
+        let options = SessionOptions { threads, providers: providers.clone(), ..SessionOptions::default() };
+        OnnxSession::load(&self.model_path(), &options)
     }
 
     /// Checks that the network takes what `[preprocess]` makes and gives what `[head]` reads; the positions of those outputs.

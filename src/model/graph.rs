@@ -63,6 +63,17 @@ impl GraphSummary {
     }
 }
 
+/// The length of the batch axis of the input called `name`, where the ONNX file at `path` fixes it.
+pub(super) fn fixed_batch(path: &Path, name: &str) -> Option<i64> {
+    let model = onnx::ModelProto::decode(std::fs::read(path).ok()?.as_slice()).ok()?;
+    let input = model.graph?.input.into_iter().find(|input| input.name() == name)?;
+    let onnx::type_proto::Value::TensorType(tensor) = input.r#type?.value? else { return None };
+    match tensor.shape?.dim.into_iter().next()?.value? {
+        onnx::tensor_shape_proto::dimension::Value::DimValue(length) => Some(length),
+        onnx::tensor_shape_proto::dimension::Value::DimParam(_) => None,
+    }
+}
+
 fn standard_opset(model: &onnx::ModelProto) -> i64 {
     let standard = model.opset_import.iter().find(|import| matches!(import.domain(), "" | "ai.onnx"));
     standard.map_or(0, onnx::OperatorSetIdProto::version)

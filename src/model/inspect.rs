@@ -5,8 +5,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{
-    GoldenReport, GraphSummary, InstanceOptions, Instances, LoadOptions, LoadResult, ModelDirectory, NodeCount, Opened,
-    profile,
+    GoldenReport, GraphSummary, Instances, LoadOptions, LoadResult, ModelDirectory, NodeCount, Opened, Placement,
+    ProviderOptions, profile,
 };
 use crate::backend::Signature;
 use crate::batch::BatchPolicy;
@@ -33,6 +33,8 @@ pub struct Inspection {
     pub batching: BatchPolicy,
     /// What runs the Channel Equilibrium blocks.
     pub ce_kernel: String,
+    /// Which provider got its nodes.
+    pub placement: Placement,
     /// What was seen to run, by provider and operator.
     pub executed: Vec<NodeCount>,
     /// How the golden pair was reproduced, where there is one.
@@ -43,16 +45,18 @@ pub struct Inspection {
 ///
 /// # Errors
 /// As for serving it.
-pub fn inspect(path: &Path) -> LoadResult<Inspection> {
+pub fn inspect(path: &Path, providers: &ProviderOptions) -> LoadResult<Inspection> {
     let directory = ModelDirectory::read(path)?;
-    let opened = Opened::open(&directory, InstanceOptions::default())?;
-    let executed = profile(&directory, false)?;
+    let options = LoadOptions { providers: providers.clone(), ..LoadOptions::default() };
+    let opened = Opened::open(&directory, &options)?;
+    let executed = profile(&directory, &opened.providers, false)?;
     Ok(Inspection {
         graph: GraphSummary::read(&directory.model_path())?,
-        batching: directory.batch_policy(&opened.signature, LoadOptions::default().batching),
+        batching: directory.batch_policy(&opened.signature, options.batching),
         signature: opened.signature,
         instances: opened.instances,
         ce_kernel: ce_kernel(&executed),
+        placement: opened.placement,
         labels: directory.labels.len(),
         name: directory.name,
         version: directory.version,

@@ -60,6 +60,13 @@ impl InstanceOptions {
         };
         Instances { count, threads, reason: format!("{reason}, on {cores} cores") }
     }
+
+    /// The choice for a network that a GPU runs: batches fill it better than sessions side by side, each of which would hold weights and
+    /// scratch memory of its own there; and its threads on the CPU have next to nothing to do.
+    pub(super) fn on_gpu(self) -> Instances {
+        let reason = if self == Self::default() { "batches fill a GPU" } else { "as configured, on a GPU" };
+        Instances { count: self.count.max(1), threads: self.threads.max(1), reason: reason.into() }
+    }
 }
 
 impl fmt::Display for Instances {
@@ -86,6 +93,17 @@ mod tests {
         assert_eq!(chosen(0, 0, 80, 16), (4, 4));
         assert_eq!(chosen(0, 0, 10_000, 16), (1, 16));
         assert_eq!(chosen(0, 0, 0, 1), (1, 1));
+    }
+
+    #[test]
+    fn a_gpu_has_one_session_unless_told_otherwise() {
+        let chosen = |count, threads| {
+            let instances = InstanceOptions { count, threads }.on_gpu();
+            (instances.count, instances.threads)
+        };
+        assert_eq!(chosen(0, 0), (1, 1));
+        assert_eq!(chosen(2, 0), (2, 1));
+        assert_eq!(chosen(0, 4), (1, 4));
     }
 
     #[test]

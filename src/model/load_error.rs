@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::manifest::Provider;
+
 /// What is wrong with a model directory, or with the machine it is loaded on.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -39,6 +41,14 @@ pub enum LoadError {
         path: PathBuf,
         /// What ONNX Runtime says.
         message: String,
+    },
+    /// A provider that must run the network can't.
+    #[error("provider {provider} can't be used: {reason}")]
+    Provider {
+        /// Which.
+        provider: Provider,
+        /// Why.
+        reason: String,
     },
     /// Manifest and network contradict each other.
     #[error("model.toml and the network differ: {0}")]

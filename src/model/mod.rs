@@ -12,6 +12,7 @@ mod instances;
 mod load_error;
 mod locate;
 mod profile;
+mod providers;
 mod repository;
 mod runtime;
 mod session;
@@ -37,6 +38,7 @@ pub use instances::{InstanceOptions, Instances};
 pub use load_error::{LoadError, LoadResult};
 pub use locate::locate;
 pub use profile::{NodeCount, profile};
+pub use providers::{Placement, ProviderOptions, Providers, Refusal};
 pub use repository::{Repository, RepositoryOptions};
 pub use session::{OnnxSession, SessionOptions};
 pub use statistics::{Count, Statistics, StatisticsSnapshot};
@@ -45,6 +47,7 @@ pub use watch::watch;
 use crate::admission::Admission;
 use crate::backend::{Backend, Signature};
 use crate::batch::{BatchPolicy, Batcher};
+use crate::manifest::Provider;
 
 /// How models are loaded, as far as their manifests don't say.
 #[derive(Debug, Clone)]
@@ -55,12 +58,19 @@ pub struct LoadOptions {
     pub batching: BatchPolicy,
     /// Pictures of one model in flight at most.
     pub queue_length: usize,
+    /// What runs the networks.
+    pub providers: ProviderOptions,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
         let batching = BatchPolicy { max_size: 8, max_delay: Duration::ZERO };
-        Self { instances: InstanceOptions::default(), batching, queue_length: 64 }
+        Self {
+            instances: InstanceOptions::default(),
+            batching,
+            queue_length: 64,
+            providers: ProviderOptions::default(),
+        }
     }
 }
 
@@ -79,6 +89,8 @@ pub struct Model {
     pub load_time: Duration,
     /// Its sessions.
     pub instances: Instances,
+    /// What runs them.
+    pub placement: Placement,
     /// When a batch leaves.
     pub batching: BatchPolicy,
     /// Who may come in: decided before a picture is decoded.
@@ -102,7 +114,7 @@ impl Model {
     pub fn load(path: &Path, options: &LoadOptions) -> LoadResult<Self> {
         let started = Instant::now();
         let directory = ModelDirectory::read(path)?;
-        let opened = Opened::open(&directory, options.instances)?;
+        let opened = Opened::open(&directory, options)?;
         let batching = directory.batch_policy(&opened.signature, options.batching);
         let sessions = opened.sessions.into_iter().map(|session| Box::new(session) as Box<dyn Backend>).collect();
         let batcher = Batcher::start(&directory.name, sessions, directory.batch_axis(), batching)
@@ -116,6 +128,7 @@ impl Model {
             golden: opened.golden,
             load_time: started.elapsed(),
             instances: opened.instances,
+            placement: opened.placement,
             batching,
             admission,
             canary: opened.canary,
@@ -123,6 +136,12 @@ impl Model {
             statistics: Statistics::default(),
             batcher,
         })
+    }
+
+    /// The GPU that runs the network, where one does.
+    pub fn gpu(&self) -> Option<u16> {
+        let runtime = &self.directory.manifest.runtime;
+        (self.placement.provider != Provider::Cpu).then_some(runtime.cuda.device_id)
     }
 }
 
@@ -134,16 +153,22 @@ struct Opened {
     golden: Option<GoldenReport>,
     canary: Canary,
     instances: Instances,
+    /// The providers in force.
+    providers: Providers,
+    placement: Placement,
 }
 
 impl Opened {
     /// Opens one session, times it, decides how many there should be, and opens those.
-    fn open(directory: &ModelDirectory, defaults: InstanceOptions) -> LoadResult<Self> {
+    fn open(directory: &ModelDirectory, options: &LoadOptions) -> LoadResult<Self> {
         let declared = &directory.manifest.runtime;
         let declared = InstanceOptions { count: declared.instances.into(), threads: declared.threads.into() };
-        let wanted = declared.or(defaults);
+        let wanted = declared.or(options.instances);
         let trial_threads = wanted.trial_threads();
-        let mut trial = directory.open_session(trial_threads)?;
+        let largest_batch = directory.manifest.batching.max_size.map_or(options.batching.max_size, usize::from);
+        let providers = Providers::of(directory, &options.providers, largest_batch)?;
+        let mut trial = directory.open_session(trial_threads, &providers)?;
+        let (providers, placement) = (trial.providers().clone(), trial.placement().clone());
         let signature = trial.signature().clone();
         let head_outputs = directory.check_signature(&signature)?;
         let pair = directory.golden_pair(&signature)?;
@@ -151,10 +176,10 @@ impl Opened {
         let again = Instant::now();
         warm_up(directory, &mut trial, pair.as_ref())?;
         let cores = available_parallelism().map_or(1, usize::from);
-        let instances = wanted.choose(again.elapsed(), cores);
+        let instances = if providers.on_gpu() { wanted.on_gpu() } else { wanted.choose(again.elapsed(), cores) };
         let mut sessions = if instances.threads == trial_threads { vec![trial] } else { Vec::new() };
         while sessions.len() < instances.count {
-            let mut session = directory.open_session(instances.threads)?;
+            let mut session = directory.open_session(instances.threads, &providers)?;
             warm_up(directory, &mut session, pair.as_ref())?;
             sessions.push(session);
         }
@@ -162,7 +187,7 @@ impl Opened {
             Some(pair) => Canary::of_pair(pair, directory.batch_axis()),
             None => Canary::of_zeros(&directory.preprocessor.shape()),
         };
-        Ok(Self { sessions, signature, head_outputs, golden, canary, instances })
+        Ok(Self { sessions, signature, head_outputs, golden, canary, instances, providers, placement })
     }
 }
 

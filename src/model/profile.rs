@@ -6,7 +6,7 @@ use std::fs;
 use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
 
-use super::{LoadError, LoadResult, ModelDirectory, OnnxSession, SessionOptions};
+use super::{LoadError, LoadResult, ModelDirectory, OnnxSession, Providers, SessionOptions};
 use crate::backend::Backend;
 
 /// How many nodes of one operator a provider ran.
@@ -24,10 +24,15 @@ pub struct NodeCount {
 ///
 /// # Errors
 /// As [`OnnxSession::load`]; [`LoadError::Runtime`] when the run or its profile fails.
-pub fn profile(directory: &ModelDirectory, without_native_kernel: bool) -> LoadResult<Vec<NodeCount>> {
+pub fn profile(
+    directory: &ModelDirectory,
+    providers: &Providers,
+    without_native_kernel: bool,
+) -> LoadResult<Vec<NodeCount>> {
     let failed = |error: &dyn std::fmt::Display| LoadError::Runtime(format!("the profile failed: {error}"));
     let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
-    let options = SessionOptions { profile: Some(folder.path().join("profile")), without_native_kernel, threads: 1 };
+    let profile = Some(folder.path().join("profile"));
+    let options = SessionOptions { profile, without_native_kernel, threads: 1, providers: providers.clone() };
     let mut session = OnnxSession::load(&directory.model_path(), &options)?;
     let zeros = ArrayD::zeros(directory.batch_shape(1).as_slice());
     session.infer(zeros).map_err(|error| failed(&error))?;

@@ -112,6 +112,8 @@ impl Repository {
                 model = name,
                 version,
                 instances = %model.instances,
+                provider = %model.placement.provider,
+                nodes = ?model.placement.nodes,
                 load_ms = model.load_time.as_millis() as u64,
                 golden_relative_difference = model.golden.as_ref().map(|golden| golden.relative_difference),
                 "model is ready"

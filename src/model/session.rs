@@ -1,4 +1,4 @@
-//! One ONNX Runtime session on the CPU, with the native Channel Equilibrium kernel registered.
+//! One ONNX Runtime session; on the CPU with the native Channel Equilibrium kernel registered.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use ndarray::ArrayD;
 use ort::session::{Session, SessionInputValue, builder::SessionBuilder};
 use ort::value::{Outlet, Tensor, TensorElementType, ValueRef, ValueType};
 
-use super::{LoadError, LoadResult, runtime};
+use super::{LoadError, LoadResult, Placement, Providers, runtime};
 use crate::backend::{Backend, Signature, TensorInfo};
 use crate::error::{ErrorKind, InferError, Result};
 
@@ -19,6 +19,8 @@ pub struct SessionOptions {
     pub without_native_kernel: bool,
     /// Where to write a profile of every run; ended by [`OnnxSession::end_profile`].
     pub profile: Option<PathBuf>,
+    /// What is to run the network.
+    pub providers: Providers,
 }
 
 /// A network loaded by ONNX Runtime.
@@ -26,25 +28,37 @@ pub struct SessionOptions {
 pub struct OnnxSession {
     session: Session,
     signature: Signature,
+    providers: Providers,
+    placement: Placement,
 }
 
 impl OnnxSession {
     /// Loads the ONNX file at `path`.
     ///
     /// # Errors
-    /// [`LoadError::Runtime`] without a usable ONNX Runtime, [`LoadError::Session`] when it refuses the network.
+    /// [`LoadError::Runtime`] without a usable ONNX Runtime, [`LoadError::Session`] when it refuses the network,
+    /// [`LoadError::Provider`] when none of the providers can run it that may.
     pub fn load(path: &Path, options: &SessionOptions) -> LoadResult<Self> {
         let environment = runtime::environment()?;
-        let refused =
-            |error: ort::Error| LoadError::Session { path: path.to_path_buf(), message: error.message().to_owned() };
-        let builder = Session::builder(environment).map_err(refused)?;
-        let session = configure(builder, options).and_then(|mut builder| {
+        let (session, providers) = options.providers.start(path, |providers| {
+            let mut builder = configure(Session::builder(environment)?, options, providers)?;
+            providers.register(&mut builder)?;
             let _alone = ce_op::onnx::session_creation();
-            builder.commit_from_file(path)
-        });
-        let session = session.map_err(refused)?;
+            Ok(builder.commit_from_file(path)?)
+        })?;
+        let placement = Placement::of(&session, &providers)?;
         let signature = Signature { inputs: describe(session.inputs()), outputs: describe(session.outputs()) };
-        Ok(Self { session, signature })
+        Ok(Self { session, signature, providers, placement })
+    }
+
+    /// The providers in force, for sessions like this one.
+    pub fn providers(&self) -> &Providers {
+        &self.providers
+    }
+
+    /// Which of them got the network's nodes.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// What the network takes and gives.
@@ -61,10 +75,16 @@ impl OnnxSession {
     }
 }
 
-fn configure(builder: SessionBuilder, options: &SessionOptions) -> ort::Result<SessionBuilder> {
+/// Everything but the providers themselves.
+pub(super) fn configure(
+    builder: SessionBuilder,
+    options: &SessionOptions,
+    providers: &Providers,
+) -> ort::Result<SessionBuilder> {
     // spinning threads cost a small network dearly when the cores decode pictures too
-    let mut builder = builder.with_intra_op_spinning(false)?.with_intra_threads(options.threads)?;
-    if !options.without_native_kernel {
+    let builder = builder.with_intra_op_spinning(false)?.with_intra_threads(options.threads)?;
+    let mut builder = ce_op::onnx::record_assignment(builder)?;
+    if !options.without_native_kernel && !providers.on_gpu() {
         builder = builder.with_operators(ce_op::operator_domain()?)?;
     }
     if let Some(profile) = &options.profile {

@@ -71,6 +71,8 @@ pub struct ModelMetadata {
     pub queue_delay_us: u64,
     /// Sessions that run side by side.
     pub instances: usize,
+    /// The GPU that runs it, where one does.
+    pub gpu: Option<u16>,
     /// The ONNX file's name.
     pub file_name: String,
 }
@@ -113,6 +115,7 @@ impl Engine {
             max_batch_size: model.batching.max_size,
             queue_delay_us: model.batching.max_delay.as_micros() as u64,
             instances: model.instances.count,
+            gpu: model.gpu(),
             file_name: model.directory.manifest.model.clone(),
         })
     }

@@ -35,6 +35,10 @@ async fn ready(State(state): State<AppState>) -> Result<&'static str> {
 }
 
 async fn render_metrics(State(state): State<AppState>) -> Result<impl IntoResponse> {
+    let catalog = state.engine.models.catalog();
+    let providers = catalog.models().map(|model| (&model.directory, model.placement.provider.name()));
+    let providers = providers.map(|(directory, provider)| (directory.name.as_str(), directory.version, provider));
+    state.engine.metrics.set_providers(providers);
     let text = state.engine.metrics.render();
     let text =
         text.map_err(|error| InferError::new(ErrorKind::Internal, format!("the metrics can't be told: {error}")))?;

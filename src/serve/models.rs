@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::state::AppState;
 use crate::error::{ErrorKind, InferError, Result};
 use crate::manifest::Task;
-use crate::model::Model;
+use crate::model::{Model, Placement};
 use crate::oip::{IndexEntry, ModelState};
 
 #[derive(Serialize)]
@@ -39,6 +39,9 @@ struct ServedModel {
     license: Option<String>,
     labels: usize,
     input_size: [u32; 2],
+    /// What runs it, with how many nodes each provider was given and which couldn't start.
+    #[serde(flatten)]
+    placement: Placement,
 }
 
 impl From<&Model> for ServedModel {
@@ -50,6 +53,7 @@ impl From<&Model> for ServedModel {
             license: manifest.license.clone(),
             labels: model.directory.labels.len(),
             input_size: manifest.preprocess.size,
+            placement: model.placement.clone(),
         }
     }
 }

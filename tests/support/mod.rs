@@ -20,7 +20,9 @@ use cenet_serve::config::{LimitOptions, ServeConfig};
 use cenet_serve::error::Result;
 use cenet_serve::infer::Engine;
 use cenet_serve::manifest::{Manifest, Task};
-use cenet_serve::model::{Canary, Health, Instances, LoadOptions, Model, ModelDirectory, Repository, Statistics};
+use cenet_serve::model::{
+    Canary, Health, Instances, LoadOptions, Model, ModelDirectory, Placement, Repository, Statistics,
+};
 use cenet_serve::request::{ImageResult, InferOptions, InferRequest, Terms};
 use cenet_serve::serve::{AppState, app};
 use cenet_serve::vision::preprocess::Preprocessor;
@@ -112,6 +114,7 @@ fn build(
         golden: None,
         load_time: Duration::ZERO,
         instances: Instances { count: instances.len(), threads: 1, reason: "as the test has it".into() },
+        placement: Placement::default(),
         batching,
         admission: Arc::new(Admission::new(format!("in model {name}"), queue_length)),
         canary: Canary::of_zeros(&[3, 8, 8]),

@@ -83,6 +83,8 @@ pub(super) async fn model_config(State(state): State<AppState>, names: Names) ->
         };
         tensors.iter().map(one).collect::<Vec<_>>()
     };
+    let kind = if model.gpu.is_some() { "KIND_GPU" } else { "KIND_CPU" };
+    let gpus: Vec<_> = model.gpu.into_iter().collect();
     Ok(Json(json!({
         "name": model.name,
         "platform": PLATFORM,
@@ -92,7 +94,7 @@ pub(super) async fn model_config(State(state): State<AppState>, names: Names) ->
         "input": tensors(&model.inputs),
         "output": tensors(&model.outputs),
         "dynamic_batching": { "max_queue_delay_microseconds": model.queue_delay_us },
-        "instance_group": [{ "name": model.name, "kind": "KIND_CPU", "count": model.instances }],
+        "instance_group": [{ "name": model.name, "kind": kind, "gpus": gpus, "count": model.instances }],
     })))
 }
 

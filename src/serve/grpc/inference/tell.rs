@@ -4,6 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::super::proto::inference as wire;
 use super::super::proto::inference::model_config::SchedulingChoice;
+use super::super::proto::inference::model_instance_group::Kind;
 use super::super::proto::inference::model_metadata_response;
 use super::super::proto::inference::repository_index_response::ModelIndex;
 use crate::model::Count;
@@ -42,10 +43,12 @@ impl From<ModelMetadata> for wire::ModelMetadataResponse {
 impl From<ModelMetadata> for wire::ModelConfig {
     fn from(model: ModelMetadata) -> Self {
         let batching = wire::ModelDynamicBatching { max_queue_delay_microseconds: model.queue_delay_us };
+        let kind = if model.gpu.is_some() { Kind::Gpu } else { Kind::Cpu };
         let sessions = wire::ModelInstanceGroup {
             name: model.name.clone(),
             count: model.instances as i32,
-            kind: wire::model_instance_group::Kind::Cpu.into(),
+            kind: kind.into(),
+            gpus: model.gpu.map(i32::from).into_iter().collect(),
         };
         let input = |tensor: TensorMetadata| wire::ModelInput {
             data_type: data_type(tensor.data_type).into(),
