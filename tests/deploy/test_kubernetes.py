@@ -106,7 +106,7 @@ def test_a_pod_has_the_time_that_its_server_may_take_to_stop(rendered: list[Mani
 
 def test_bodies_and_pictures_leave_memory_for_models(rendered: list[Manifest]):
     assert container(rendered)["resources"]["limits"]["memory"] == "1Gi"
-    assert int(options(rendered)["CENET_MEMORY_BUDGET_MIB"]) <= 768
+    assert int(options(rendered)["CENET_MEMORY_BUDGET_MIB"]) <= 384
 
 
 def test_pods_meet_the_restricted_standard(rendered: list[Manifest]):
