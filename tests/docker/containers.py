@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -117,3 +118,10 @@ def files(image: str) -> dict[str, int]:
             return {member.name: member.size for member in archive if member.isfile()}
     finally:
         docker("rm", container)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("", 0))) for _ in range(count)]
+        return [taken.getsockname()[1] for taken in sockets]

@@ -6,12 +6,11 @@ on connections instead of requests, as the mesh does.
 
 import contextlib
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from containers import CHECKOUT, IMAGE, docker
+from containers import CHECKOUT, IMAGE, docker, free_ports
 
 SWARM = CHECKOUT / "deploy/swarm"
 NAME = "cenet-test"
@@ -79,7 +78,7 @@ def _events(*filters: str, told: str) -> Iterator[Iterator[str]]:
 @contextlib.contextmanager
 def deployed(folder: Path) -> Iterator[Stack]:
     """The stack, its servers healthy; gone afterwards. Its files that are a test's own are written to `folder`."""
-    ports = _free_ports(3)
+    ports = free_ports(3)
     files = [SWARM / "stack.yaml", SWARM / "proxy.yaml", _override(folder, ports[2])]
     environment = {
         "CENET_IMAGE": IMAGE,
@@ -136,9 +135,3 @@ def _debians_haproxy() -> str:
     command = ["docker", "build", "--quiet", "--network", "host", "--tag", _HAPROXY, "-"]
     subprocess.run(command, input=_HAPROXY_BUILD, capture_output=True, check=True, timeout=300)
     return _HAPROXY
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("", 0))) for _ in range(count)]
-        return [taken.getsockname()[1] for taken in sockets]
