@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Each library is named in its own room alone: axum and tonic in serve/, ort in model/; unsafe code in ops/.
+# Each library is named in its own room alone: axum and tonic in serve/, ort in model/, OpenTelemetry in telemetry/; unsafe code in ops/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 failed=0
@@ -15,6 +15,7 @@ only_in() { # LIBRARY PATTERN ROOM
 
 only_in axum '\baxum(_extra)?::|use axum' serve
 only_in tonic '\btonic(_[a-z]+)?::|use tonic' serve
+only_in OpenTelemetry '\bopentelemetry(_[a-z]+)?::|use opentelemetry' telemetry
 only_in ort '\bort::|use ort\b' model
 only_in 'unsafe code' '\bunsafe (fn|impl|\{)' none
 exit $failed

@@ -21,6 +21,7 @@ use crate::reading::Reading;
 use crate::request::{Finding, ImageResult, InferRequest, InferResponse, Terms, Timings};
 use crate::shutdown::Shutdown;
 use crate::stages::{Seen, Stages};
+use crate::telemetry::{LogControl, Span, Stage, Trace, Tracer};
 use crate::vision::detect::Source;
 use crate::vision::draw::{draw, encode};
 
@@ -33,8 +34,12 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     /// How far the server is on its way to its end.
     pub shutdown: Shutdown,
-    /// Whether models are loaded and unloaded by calls.
+    /// Whether the server is changed by calls: its models, and what its log lets through.
     pub model_calls: bool,
+    /// Which requests are traced.
+    pub tracer: Tracer,
+    /// What the log lets through, where the program has one.
+    pub log: Option<LogControl>,
     pub(crate) stages: Stages,
     admission: Admission,
     limits: LimitOptions,
@@ -51,6 +56,8 @@ impl Engine {
             metrics: Arc::new(Metrics::new()),
             shutdown: Shutdown::new(),
             model_calls: false,
+            tracer: Tracer::off(),
+            log: None,
             admission: Admission::new("in all", usize::from(limits.max_images_in_flight)),
             limits: limits.clone(),
             stages: Stages {
@@ -128,7 +135,9 @@ impl Engine {
         reading: &Arc<Reading>,
         terms: &Terms,
     ) -> Result<ImageResult> {
-        let result = self.run_stages(model, image, reading, terms).await;
+        let mut span = picture_span(model, &terms.trace);
+        let result = self.run_stages(model, image, reading, terms, span.trace()).await;
+        span.tell(result.as_ref().map(drop));
         let timings = result.as_ref().map(|image| &image.timings);
         self.record(model, timings);
         model.statistics.record(1, timings);
@@ -141,9 +150,10 @@ impl Engine {
         image: Bytes,
         reading: &Arc<Reading>,
         terms: &Terms,
+        trace: &Trace,
     ) -> Result<ImageResult> {
         let started = Instant::now();
-        let seen = self.stages.look(model, image, terms.priority, reading.render.is_some()).await?;
+        let seen = self.stages.look(model, image, terms.priority, reading.render.is_some(), trace).await?;
         let Seen { outputs, picture, source, mut timings, memory: _held } = seen;
         let finishing = Instant::now();
         let (reading, owner) = (Arc::clone(reading), Arc::clone(model));
@@ -153,8 +163,10 @@ impl Engine {
             Task::Classify => finish(),
             Task::Detect => self.stages.cpu.run(|_| finish()).await,
         };
+        let ended = Instant::now();
+        trace.stage(Stage::Postprocess, [finishing, ended], finished.as_ref().map(drop));
         let (finding, rendered) = finished?;
-        timings.postprocess = finishing.elapsed();
+        timings.postprocess = ended - finishing;
         timings.total = started.elapsed();
         Ok(ImageResult { size: [source.width, source.height], finding, rendered, timings })
     }
@@ -172,6 +184,16 @@ impl Engine {
     pub(crate) fn admit(&self, model: &Model, pictures: usize, priority: Priority) -> Result<[Permit; 2]> {
         Ok([self.admission.admit(pictures, priority)?, model.admission.admit(pictures, priority)?])
     }
+}
+
+/// Of one picture's way.
+pub(crate) fn picture_span(model: &Model, trace: &Trace) -> Span {
+    let mut span = trace.span("picture");
+    if trace.is_recorded() {
+        span.set("cenet.model.name", model.directory.name.clone());
+        span.set("cenet.model.version", i64::from(model.directory.version));
+    }
+    span
 }
 
 /// Reads the network's outputs, and draws what they say where that is asked for.

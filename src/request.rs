@@ -10,6 +10,8 @@ use crate::deadline::Deadline;
 use crate::error::{ErrorKind, InferError, Result};
 use crate::manifest::Task;
 use crate::model::Model;
+pub use crate::telemetry::Stage;
+use crate::telemetry::Trace;
 use crate::vision::detect::Detection;
 use crate::vision::draw::PictureFormat;
 use crate::vision::postprocess::Prediction;
@@ -43,12 +45,14 @@ pub struct Terms {
     pub priority: Priority,
     /// The memory that its body takes; none where nobody counts.
     pub body: Option<MemoryShare>,
+    /// What is told of it belongs here.
+    pub trace: Trace,
 }
 
 impl Terms {
     /// No haste and no limit: for a program that asks itself.
     pub fn at_leisure() -> Self {
-        Self { deadline: Deadline::never(), priority: Priority::Normal, body: None }
+        Self { deadline: Deadline::never(), priority: Priority::Normal, body: None, trace: Trace::none() }
     }
 }
 
@@ -159,33 +163,5 @@ impl InferOptions {
             return Ok(());
         };
         Err(InferError::new(ErrorKind::InvalidParameter, message))
-    }
-}
-
-/// A part of a picture's way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// File to pixels.
-    Decode,
-    /// Pixels to tensor.
-    Preprocess,
-    /// Waiting for the network.
-    Queue,
-    /// The network.
-    Inference,
-    /// Outputs to labels.
-    Postprocess,
-}
-
-impl Stage {
-    /// The stage's name in metrics and answers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Decode => "decode",
-            Self::Preprocess => "preprocess",
-            Self::Queue => "queue",
-            Self::Inference => "inference",
-            Self::Postprocess => "postprocess",
-        }
     }
 }

@@ -12,7 +12,8 @@ use crate::batch::Answer;
 use crate::cpu::{CpuPool, Wanted};
 use crate::error::Result;
 use crate::model::Model;
-use crate::request::Timings;
+use crate::request::{Stage, Timings};
+use crate::telemetry::Trace;
 use crate::vision::decode::{DecodeLimits, decode, read_header};
 use crate::vision::detect::Source;
 
@@ -38,15 +39,22 @@ pub(crate) struct Seen {
 
 impl Stages {
     /// From a picture's file to the network's outputs.
-    pub(crate) async fn look(&self, model: &Arc<Model>, file: Bytes, priority: Priority, keep: bool) -> Result<Seen> {
-        let preparation =
-            Preparation { model: Arc::clone(model), limits: self.limits, memory: self.memory.clone(), keep };
+    pub(crate) async fn look(
+        &self,
+        model: &Arc<Model>,
+        file: Bytes,
+        priority: Priority,
+        keep: bool,
+        trace: &Trace,
+    ) -> Result<Seen> {
+        let (memory, trace) = (self.memory.clone(), trace.clone());
+        let preparation = Preparation { model: Arc::clone(model), limits: self.limits, memory, keep, trace };
         // whoever has prepared the picture hands it on to the network: this task is woken by the answer alone, or when there is none to
         // come because the preparation failed
         let (ticket, answer) = model.batcher.ticket(priority);
         let preparing = self.cpu.run(move |wanted| {
             let (prepared, tensor) = preparation.prepare(&file, wanted)?;
-            ticket.enqueue(tensor.into_dyn());
+            ticket.enqueue(tensor.into_dyn(), preparation.trace);
             Ok(prepared)
         });
         let answer = answer.await;
@@ -62,8 +70,11 @@ pub(crate) async fn run_network(
     model: &Model,
     tensor: ArrayD<f32>,
     priority: Priority,
+    trace: &Trace,
 ) -> Result<(Vec<ArrayD<f32>>, Timings)> {
-    let answer = model.batcher.infer(tensor, priority).await?;
+    let (ticket, answer) = model.batcher.ticket(priority);
+    ticket.enqueue(tensor, trace.clone());
+    let answer = answer.await?;
     Ok((answer.outputs, Timings { queue: answer.queue, inference: answer.inference, ..Timings::default() }))
 }
 
@@ -81,20 +92,31 @@ struct Preparation {
     limits: DecodeLimits,
     memory: MemoryBudget,
     keep: bool,
+    trace: Trace,
 }
 
 impl Preparation {
-    fn prepare(&self, image: &[u8], wanted: &dyn Wanted) -> Result<(Prepared, Array3<f32>)> {
-        let directory = &self.model.directory;
+    fn prepare(&self, file: &[u8], wanted: &dyn Wanted) -> Result<(Prepared, Array3<f32>)> {
         let started = Instant::now();
-        let share = self.memory.take(read_header(image, &self.limits)?.decoded_bytes())?;
-        let picture = decode(image, (&directory.manifest.preprocess).into(), &self.limits)?;
-        let decoded = Instant::now();
+        let decoded = self.decode(file);
+        let decoded_at = Instant::now();
+        self.trace.stage(Stage::Decode, [started, decoded_at], decoded.as_ref().map(drop));
+        let (picture, share) = decoded?;
         wanted.check()?;
-        let (tensor, geometry) = directory.preprocessor.tensor(&picture)?;
+        let preprocessed = self.model.directory.preprocessor.tensor(&picture);
+        let preprocessed_at = Instant::now();
+        self.trace.stage(Stage::Preprocess, [decoded_at, preprocessed_at], preprocessed.as_ref().map(drop));
+        let (tensor, geometry) = preprocessed?;
         let source = Source { geometry, width: picture.width(), height: picture.height() };
-        let preprocess = decoded.elapsed();
+        let (decode, preprocess) = (decoded_at - started, preprocessed_at - decoded_at);
         let (picture, memory) = if self.keep { (picture, Some(share)) } else { (RgbImage::default(), None) };
-        Ok((Prepared { picture, source, memory, decode: decoded - started, preprocess }, tensor))
+        Ok((Prepared { picture, source, memory, decode, preprocess }, tensor))
+    }
+
+    /// The picture, and what it takes of the memory.
+    fn decode(&self, file: &[u8]) -> Result<(RgbImage, MemoryShare)> {
+        let share = self.memory.take(read_header(file, &self.limits)?.decoded_bytes())?;
+        let picture = decode(file, (&self.model.directory.manifest.preprocess).into(), &self.limits)?;
+        Ok((picture, share))
     }
 }

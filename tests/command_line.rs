@@ -133,6 +133,45 @@ fn sigterm_lets_requests_in_flight_end() {
 }
 
 #[test]
+fn the_log_names_requests_and_its_filter_is_changed_by_a_call() {
+    let mut server = program()
+        .args(["serve", "--http-addr", "127.0.0.1:0", "--single-port", "--log-format", "json"])
+        .args(["--model-control", "explicit"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut log = BufReader::new(server.stderr.take().expect("piped"));
+    let address = listening_address(&mut log);
+    let ask = |method: &str, path: &str, id: &str| {
+        let mut connection = TcpStream::connect(&address).expect("it listens");
+        let names =
+            format!("x-request-id: {id}\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{names}\r\n\r\n");
+        connection.write_all(head.as_bytes()).expect("sent");
+        let mut reply = String::new();
+        connection.read_to_string(&mut reply).expect("answered");
+        reply
+    };
+    assert!(ask("GET", "/v1/log", "first").contains(r#"{"filter":"ort=warn,info"}"#));
+    assert!(ask("PUT", "/v1/log?filter=loud,,=", "second").starts_with("HTTP/1.1 400"));
+    assert!(ask("PUT", "/v1/log?filter=warn", "third").starts_with("HTTP/1.1 200"));
+    assert!(ask("GET", "/healthz", "silent").starts_with("HTTP/1.1 200"));
+    assert!(ask("PUT", "/v1/log?filter=info", "last").contains(r#"{"filter":"info"}"#));
+    let events = log.lines().map(|line| serde_json::from_str::<Value>(&line.expect("readable")).expect("a JSON line"));
+    let mut named = Vec::new();
+    for event in events.filter(|event| event["request_id"].is_string()) {
+        assert_eq!(event["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        named.push(event["request_id"].as_str().expect("a name").to_owned());
+        if event["request_id"] == "last" {
+            break;
+        }
+    }
+    assert_eq!(named, ["first", "second", "last"], "the third silenced itself and what came after");
+    server.kill().expect("it ends");
+    server.wait().expect("it ended");
+}
+
+#[test]
 fn health_says_whether_a_server_is_ready() {
     let health = |address: &str| program().arg("health").env("CENET_HTTP_ADDR", address).output().expect("it starts");
     let empty = tempfile::tempdir().expect("a folder");
@@ -161,12 +200,14 @@ fn health_says_whether_a_server_is_ready() {
 
 #[test]
 fn mistakes_are_told_plainly() {
-    let cases: [(&[&str], i32, &str); 7] = [
+    let cases: [(&[&str], i32, &str); 9] = [
         (&["serve", "--model-repository", "no/such/folder"], 1, "no/such/folder"),
         (&["serve", "--model-repository", "docs"], 1, "holds no model"),
         (&["serve", "--http-addr", "nowhere"], 2, "--http-addr"),
         (&["serve", "--grpc-addr", "nowhere"], 2, "--grpc-addr"),
         (&["serve", "--log", "info,=,"], 1, "--log"),
+        (&["serve", "--otlp-endpoint", "localhost"], 2, "http://HOST:PORT"),
+        (&["serve", "--trace-sampling", "1.5"], 2, "from 0 to 1"),
         (&["inspect", "nobody"], 1, "nobody"),
         (&["predict", "tiny_ce"], 2, "<IMAGE>"),
     ];

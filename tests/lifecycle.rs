@@ -180,10 +180,11 @@ async fn calls_load_and_unload() {
 #[tokio::test]
 async fn without_leave_no_call_changes_anything() {
     let service = support::service(support::model("colors", support::MeanColor, 8));
-    for method in ["PUT", "DELETE"] {
-        let request = Request::builder().method(method).uri("/v1/models/colors").body(Body::empty());
+    for (method, path) in [("PUT", "/v1/models/colors"), ("DELETE", "/v1/models/colors"), ("PUT", "/v1/log?filter=off")]
+    {
+        let request = Request::builder().method(method).uri(path).body(Body::empty());
         let reply = send(&service, request.expect("a request")).await;
-        assert_eq!((reply.status.as_u16(), &reply.json()["code"]), (403, &json!("forbidden")), "{method}");
+        assert_eq!((reply.status.as_u16(), &reply.json()["code"]), (403, &json!("forbidden")), "{method} {path}");
     }
 }
 

@@ -3,9 +3,12 @@
 //! Throughput: closed loops of 8 and 32 clients, as a share of the ceiling `cores / CPU time per picture`; both are measured in turns, a
 //! second or two each, so that a machine whose speed drifts is fair to both. Overload: four times the requests that the server can
 //! answer, with its latencies, refusals and memory. The clients share the server's cores; what they use is told.
+//!
+//! With `--against=OPTION` instead: what a server with that option answers of what one without it does, in turns.
 
 mod ceiling;
 mod client;
+mod collector;
 mod connection;
 
 use std::io::{BufRead, BufReader};
@@ -40,6 +43,10 @@ struct Options {
     #[arg(long, allow_hyphen_values = true)]
     server: Vec<String>,
 
+    /// Options for a second server, which is held against the first; {collector} is the URL of a collector of traces
+    #[arg(long, allow_hyphen_values = true)]
+    against: Vec<String>,
+
     /// What `cargo bench` says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -52,11 +59,12 @@ struct Server {
 }
 
 impl Server {
-    fn start(options: &Options) -> Self {
+    fn start(options: &Options, further: &[String]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_cenet-serve"))
             .args(["serve", "--http-addr", "127.0.0.1:0", "--single-port"])
             .args(["--log", "cenet_serve=info,cenet_serve::serve::observe=warn"])
             .args(&options.server)
+            .args(further)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the server starts");
@@ -199,6 +207,29 @@ async fn overload(options: &Options, server: &Server, requests: &Arc<Vec<Vec<u8>
     println!("  accepted p50 {ok_p50:.1} ms, p99 {ok_p99:.1} ms; refused p50 {no_p50:.2} ms, p99 {no_p99:.2} ms");
 }
 
+/// What a server with further options answers of what `server` does; who goes first changes with each turn.
+async fn compare(options: &Options, server: &Server, requests: &Arc<Vec<Vec<u8>>>) {
+    let collector = collector::start();
+    let further: Vec<_> = options.against.iter().map(|option| option.replace("{collector}", &collector)).collect();
+    let other = Server::start(options, &further);
+    let turn = Duration::from_secs(2);
+    let rate_of =
+        async |server: &Server| rate(&closed_loop(server.address, requests, 32, turn).await.expect("it answers"), turn);
+    let (mut rates, mut shares) = (Vec::new(), Vec::new());
+    for round in 0..options.rounds {
+        let (without, with) = if round % 2 == 0 {
+            let without = rate_of(server).await;
+            (without, rate_of(&other).await)
+        } else {
+            let with = rate_of(&other).await;
+            (rate_of(server).await, with)
+        };
+        rates.push(without);
+        shares.push(with / without);
+    }
+    println!("32 clients: {} /s; with {further:?} {} of it", spread(rates), spread(shares));
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let options = Options::parse();
@@ -210,7 +241,10 @@ async fn main() {
         Task::Detect => format!("/detect?model={name}"),
     };
     let requests = Arc::new(pictures.iter().map(|picture| post(&path, picture)).collect::<Vec<_>>());
-    let server = Server::start(&options);
+    let server = Server::start(&options, &[]);
+    if !options.against.is_empty() {
+        return compare(&options, &server, &requests).await;
+    }
     let cores = available_parallelism().map_or(1, usize::from);
     println!("{} pictures, {} on {cores} cores", pictures.len(), options.model.display());
     println!("  server at rest: {} MiB", server.memory_mib().0);

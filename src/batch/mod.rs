@@ -20,6 +20,7 @@ use shared::Shared;
 use crate::admission::Priority;
 use crate::backend::Backend;
 use crate::error::{ErrorKind, InferError, Result};
+use crate::telemetry::Trace;
 
 /// Handle to a network's instances. When it is dropped, they finish what is queued and end.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ struct Job {
     /// The picture's tensor, without a batch axis.
     input: ArrayD<f32>,
     enqueued: Instant,
+    /// What is told of the picture belongs here.
+    trace: Trace,
     reply: oneshot::Sender<Result<Answer>>,
 }
 
@@ -65,9 +68,9 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Puts the picture's tensor, without a batch axis, into the queue.
-    pub fn enqueue(self, input: ArrayD<f32>) {
-        self.shared.push(Job { input, enqueued: Instant::now(), reply: self.reply }, self.priority);
+    /// Puts the picture's tensor, without a batch axis, into the queue; what becomes of it is told in `trace`.
+    pub fn enqueue(self, input: ArrayD<f32>, trace: Trace) {
+        self.shared.push(Job { input, enqueued: Instant::now(), trace, reply: self.reply }, self.priority);
     }
 }
 
@@ -120,14 +123,14 @@ impl Batcher {
         (Ticket { shared: Arc::clone(&self.shared), priority, reply }, answer)
     }
 
-    /// Has the network look at one picture's tensor, without a batch axis. Dropping the future takes the picture out of
+    /// Has the network look at one picture's tensor, without a batch axis, for no request. Dropping the future takes the picture out of
     /// the queue.
     ///
     /// # Errors
     /// As [`Batcher::ticket`]'s answer.
     pub async fn infer(&self, input: ArrayD<f32>, priority: Priority) -> Result<Answer> {
         let (ticket, answer) = self.ticket(priority);
-        ticket.enqueue(input);
+        ticket.enqueue(input, Trace::none());
         answer.await
     }
 

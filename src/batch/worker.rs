@@ -11,6 +11,7 @@ use super::shared::Shared;
 use super::{Answer, BatchAxis, Job};
 use crate::backend::Backend;
 use crate::error::{ErrorKind, InferError, Result};
+use crate::telemetry::{Span, Stage, Trace};
 
 /// Runs until the queue is closed and empty.
 pub(super) fn run(mut backend: Box<dyn Backend>, axis: BatchAxis, shared: &Shared) {
@@ -24,13 +25,13 @@ pub(super) fn run(mut backend: Box<dyn Backend>, axis: BatchAxis, shared: &Share
 
 fn answer_all(backend: &mut dyn Backend, axis: BatchAxis, mut jobs: Vec<Job>) {
     if let [_, _, ..] = jobs.as_slice() {
+        let run = Run::begin(&jobs);
         let batch: Vec<_> = jobs.iter().map(|job| job.input.view().insert_axis(Axis(0))).collect();
-        let started = Instant::now();
         let together = concatenate(Axis(0), &batch).map_err(|error| failed(error.to_string()));
-        match together.and_then(|input| infer(backend, axis, input)) {
-            Ok(outputs) => {
-                return jobs.into_iter().zip(outputs).for_each(|(job, outputs)| job.tell(Ok(outputs), started));
-            }
+        let outcome = together.and_then(|input| infer(backend, axis, input));
+        let run = run.end(outcome.as_ref().map(drop));
+        match outcome {
+            Ok(outputs) => return jobs.into_iter().zip(outputs).for_each(|(job, outputs)| job.tell(Ok(outputs), &run)),
             Err(error) => {
                 tracing::warn!(pictures = jobs.len(), %error, "a batch failed; its pictures are run one by one");
             }
@@ -38,18 +39,48 @@ fn answer_all(backend: &mut dyn Backend, axis: BatchAxis, mut jobs: Vec<Job>) {
     }
     jobs.retain(Job::is_wanted);
     for mut job in jobs {
-        let started = Instant::now();
+        let run = Run::begin(std::slice::from_ref(&job));
         let input = std::mem::take(&mut job.input).insert_axis(Axis(0));
         let outputs = infer(backend, axis, input)
             .and_then(|mut pictures| pictures.pop().ok_or_else(|| failed("the model gave no outputs".into())));
-        job.tell(outputs, started);
+        let run = run.end(outputs.as_ref().map(drop));
+        job.tell(outputs, &run);
+    }
+}
+
+/// A run of the network that goes on.
+struct Run {
+    span: Span,
+    started: Instant,
+}
+
+/// A run of the network that is over.
+struct Over {
+    trace: Trace,
+    started: Instant,
+    ended: Instant,
+}
+
+impl Run {
+    fn begin(jobs: &[Job]) -> Self {
+        let mut span = Span::together("batch", jobs.iter().map(|job| &job.trace));
+        span.set("cenet.batch.size", jobs.len() as i64);
+        Self { span, started: Instant::now() }
+    }
+
+    fn end(mut self, outcome: std::result::Result<(), &InferError>) -> Over {
+        let ended = Instant::now();
+        self.span.tell(outcome);
+        Over { trace: self.span.end(ended), started: self.started, ended }
     }
 }
 
 impl Job {
-    fn tell(self, outputs: Result<Vec<ArrayD<f32>>>, started: Instant) {
-        let inference = started.elapsed();
-        let queue = started.saturating_duration_since(self.enqueued);
+    fn tell(self, outputs: Result<Vec<ArrayD<f32>>>, run: &Over) {
+        let Over { trace, started, ended } = run;
+        let (queue, inference) = (started.saturating_duration_since(self.enqueued), *ended - *started);
+        self.trace.stage(Stage::Queue, [self.enqueued, *started], Ok(()));
+        self.trace.inference([*started, *ended], outputs.as_ref().map(drop), trace);
         let answer = outputs.map(|outputs| Answer { outputs, queue, inference });
         // whoever asked may have left meanwhile
         let _ = self.reply.send(answer);

@@ -13,7 +13,7 @@ use crate::serve::Listeners;
 use crate::{serve, shutdown, telemetry};
 
 pub(super) fn run(config: &ServeConfig) -> Result<ExitCode, Failure> {
-    telemetry::start(&config.log).map_err(|error| format!("--log: {error}"))?;
+    let log = telemetry::start(&config.log).map_err(|error| format!("--log: {error}"))?;
     let models = Repository::open(config.models.repository_options())?;
     refuse_to_serve_nothing(config, &models)?;
     let threads = config.server.io_threads();
@@ -21,7 +21,9 @@ pub(super) fn run(config: &ServeConfig) -> Result<ExitCode, Failure> {
     runtime.block_on(async {
         let listeners = listen(&config.server).await?;
         let signals = shutdown::signals()?;
-        serve::run(config, Engine::new(models, &config.limits)?, listeners, signals).await?;
+        let mut engine = Engine::new(models, &config.limits)?;
+        engine.log = Some(log);
+        serve::run(config, engine, listeners, signals).await?;
         Ok(ExitCode::SUCCESS)
     })
 }

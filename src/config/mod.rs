@@ -6,6 +6,7 @@ mod log;
 mod models;
 mod providers;
 mod server;
+mod traces;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub use log::{LogFormat, LogOptions};
 pub use models::{ModelControl, ModelOptions};
 pub use providers::ProviderArguments;
 pub use server::ServerOptions;
+pub use traces::TraceOptions;
 
 /// Everything that `cenet-serve serve` can be told.
 #[derive(Debug, Clone, clap::Args)]
@@ -34,4 +36,7 @@ pub struct ServeConfig {
     /// What it tells about itself.
     #[command(flatten)]
     pub log: LogOptions,
+    /// Where traces go.
+    #[command(flatten)]
+    pub traces: TraceOptions,
 }

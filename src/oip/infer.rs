@@ -11,7 +11,7 @@ use super::classification::classify;
 use super::{DataType, RequestedOutput, Tensor, TensorData, TensorRequest, TensorResponse};
 use crate::batch::BatchAxis;
 use crate::error::{ErrorKind, InferError, Result};
-use crate::infer::Engine;
+use crate::infer::{Engine, picture_span};
 use crate::model::Model;
 use crate::request::{Terms, Timings};
 use crate::stages::{Seen, run_network};
@@ -59,14 +59,16 @@ impl Engine {
 
     async fn infer_item(&self, model: &Arc<Model>, item: Item, terms: &Terms) -> Result<(Vec<ArrayD<f32>>, Timings)> {
         let started = Instant::now();
+        let mut span = picture_span(model, &terms.trace);
         let seen = match item {
-            Item::Prepared(tensor) => run_network(model, tensor, terms.priority).await,
+            Item::Prepared(tensor) => run_network(model, tensor, terms.priority, span.trace()).await,
             Item::File(file) => {
-                let seen = self.stages.look(model, file, terms.priority, false).await;
+                let seen = self.stages.look(model, file, terms.priority, false, span.trace()).await;
                 seen.map(|Seen { outputs, timings, .. }| (outputs, timings))
             }
         };
         let seen = seen.map(|(outputs, timings)| (outputs, Timings { total: started.elapsed(), ..timings }));
+        span.tell(seen.as_ref().map(drop));
         self.record(model, seen.as_ref().map(|(_, timings)| timings));
         seen
     }

@@ -90,12 +90,13 @@ impl Engine {
         Err(InferError::new(ErrorKind::ModelNotFound, format!("no such version of a model {name:?} is served")))
     }
 
-    fn check_calls_allowed(&self) -> Result<()> {
+    /// # Errors
+    /// `Forbidden` unless the server is changed by calls here.
+    pub(crate) fn check_calls_allowed(&self) -> Result<()> {
         if self.model_calls {
             return Ok(());
         }
-        let message =
-            "models are not loaded and unloaded by calls here; start the server with --model-control explicit";
+        let message = "this server is not changed by calls; start it with --model-control explicit";
         Err(InferError::new(ErrorKind::Forbidden, message))
     }
 }

@@ -9,7 +9,7 @@ use prometheus::TEXT_FORMAT;
 
 use super::ask::{classify, detect};
 use super::state::AppState;
-use super::{models, page, v2};
+use super::{log, models, page, v2};
 use crate::error::{ErrorKind, InferError, Result};
 
 /// Every path of HTTP.
@@ -21,6 +21,7 @@ pub(super) fn routes(state: &AppState) -> Router {
         .route("/readyz", get(ready))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{name}", put(models::load).delete(models::unload))
+        .route("/v1/log", get(log::show).put(log::change))
         .route("/metrics", get(render_metrics))
         .merge(v2::routes())
         .merge(page::routes())

@@ -1,7 +1,7 @@
 //! A request as it comes in: the terms that its head asks for, then its pictures, read within them.
 
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, header};
+use axum::http::{Extensions, HeaderMap, header};
 use bytes::Bytes;
 
 use super::body::{self, Pictures};
@@ -11,6 +11,7 @@ use crate::error::{ErrorKind, InferError, Result};
 use crate::infer::Engine;
 use crate::oip;
 use crate::request::Terms;
+use crate::telemetry::Trace;
 
 /// Milliseconds that the sender allows the request.
 const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
@@ -28,7 +29,7 @@ impl FromRequest<AppState> for Incoming {
     type Rejection = InferError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
-        let mut terms = terms(request.headers(), state)?;
+        let mut terms = terms(&request, state)?;
         let pictures = terms.deadline.bound(Pictures::from_request(request, state)).await?;
         let bytes = pictures.images.iter().map(|image| image.len() as u64).sum();
         terms.body.iter_mut().for_each(|share| share.shrink_to(bytes));
@@ -41,20 +42,26 @@ impl FromRequest<AppState> for Incoming {
 /// # Errors
 /// For a body that breaks off, is too large or too late, and for terms that can't be read.
 pub(super) async fn read_all(request: Request, state: &AppState) -> Result<(Terms, Bytes)> {
-    let mut terms = terms(request.headers(), state)?;
+    let mut terms = terms(&request, state)?;
     let body = terms.deadline.bound(body::read_all(request, state)).await?;
     terms.body.iter_mut().for_each(|share| share.shrink_to(body.len() as u64));
     Ok((terms, body))
 }
 
-fn terms(headers: &HeaderMap, state: &AppState) -> Result<Terms> {
+fn terms(request: &Request, state: &AppState) -> Result<Terms> {
+    let headers = request.headers();
     if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         let message = format!("a body in the content encoding {encoding:?} isn't read here; send it as it is");
         return Err(InferError::new(ErrorKind::UnsupportedMediaType, message));
     }
     let deadline = state.engine.deadline(timeout_ms(headers)?);
     let share = state.engine.take_memory(body_bytes(headers, state.max_body_bytes))?;
-    Ok(Terms { deadline, priority: priority(headers)?, body: Some(share) })
+    Ok(Terms { deadline, priority: priority(headers)?, body: Some(share), trace: trace(request.extensions()) })
+}
+
+/// Where what a request does is told.
+pub(super) fn trace(extensions: &Extensions) -> Trace {
+    extensions.get().cloned().unwrap_or_else(Trace::none)
 }
 
 /// What the body takes in memory: what it says of itself, or else as much as a body may have.

@@ -1,43 +1,49 @@
-//! Counts and logs each request once, under its route's pattern, never under the path that the caller made up.
+//! Counts, logs and traces each request once, under its route's pattern, never under the path that the caller made up.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::BodyExt;
 use tonic::{Code, Status};
 
+use super::identity::{Identity, parent};
 use super::layers::ServedModel;
+use super::spans::{self, is_grpc};
 use crate::infer::Engine;
+use crate::telemetry::Span;
 
 /// Observes a request to its end: over HTTP the head of its answer, over gRPC the status, which follows the answer.
-pub(super) async fn observe(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(engine): State<Arc<Engine>>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
+    let mut span = engine.tracer.request(parent(request.headers()), !spans::is_probe(&route));
+    spans::describe(&mut span, &request, &route);
+    let identity = Identity::of(&request, span.trace());
+    request.extensions_mut().insert(span.trace().clone());
     let method = request.method().clone();
-    let mut seen = Seen { engine, method, route, model: String::new(), started: Instant::now() };
-    let response = next.run(request).await;
+    let mut seen = Seen { engine, method, route, model: String::new(), started, span, identity };
+    let mut response = next.run(request).await;
+    seen.identity.tell(response.headers_mut());
     if let Some(ServedModel(model)) = response.extensions().get() {
         seen.model.clone_from(model);
     }
     if !is_grpc(response.headers()) {
+        spans::answered_http(&mut seen.span, response.status());
         seen.tell(response.status().as_str());
         return response;
     }
     match Status::from_header_map(response.headers()) {
         Some(status) => {
-            seen.tell(code_name(status.code()));
+            seen.tell_code(status.code());
             response
         }
         None => response.map(|body| until_its_status(body, seen)),
     }
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// The same body; its last frame tells the status.
@@ -58,14 +64,23 @@ struct Seen {
     route: String,
     model: String,
     started: Instant,
+    span: Span,
+    identity: Identity,
 }
 
 impl Seen {
     fn tell(&self, status: &str) {
-        let Self { engine, method, route, model, started } = self;
-        let duration = started.elapsed();
+        let Self { engine, method, route, model, started, identity, .. } = self;
+        let (duration, Identity { trace_id, request_id, .. }) = (started.elapsed(), identity);
         engine.metrics.record_request(route, model, status, duration);
-        tracing::info!(%method, route, model, status, duration_ms = duration.as_secs_f64() * 1e3, "request");
+        let duration_ms = duration.as_secs_f64() * 1e3;
+        tracing::info!(%method, route, model, status, duration_ms, trace_id, request_id, "request");
+    }
+
+    fn tell_code(mut self, code: Code) {
+        let name = code_name(code);
+        spans::answered_grpc(&mut self.span, code, name);
+        self.tell(name);
     }
 }
 
@@ -75,7 +90,7 @@ struct Unfinished(Option<Seen>);
 impl Unfinished {
     fn tell(&mut self, code: Code) {
         if let Some(seen) = self.0.take() {
-            seen.tell(code_name(code));
+            seen.tell_code(code);
         }
     }
 }

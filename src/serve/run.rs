@@ -15,16 +15,17 @@ use crate::config::{ModelControl, ServeConfig};
 use crate::infer::Engine;
 use crate::model::watch;
 use crate::monitor::monitor;
+use crate::telemetry::Tracer;
 
 /// How long answers that tell of the end get to reach their clients.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves `engine` on `listeners` until `signals` gives one. From then on the server isn't ready; after the shutdown delay it takes
 /// no connection, and what is in flight gets to end within the drain timeout. What can't is answered 503, or UNAVAILABLE. A second
-/// signal ends the wait.
+/// signal ends the wait. At last the traces that wait are sent.
 ///
 /// # Errors
-/// When a listener fails.
+/// When a listener fails, or the traces' collector is no URL.
 pub async fn run(
     config: &ServeConfig,
     mut engine: Engine,
@@ -32,10 +33,23 @@ pub async fn run(
     signals: impl Stream<Item = ()>,
 ) -> io::Result<()> {
     engine.model_calls = config.models.model_control == ModelControl::Explicit;
+    engine.tracer = Tracer::start(&config.traces).map_err(io::Error::other)?;
     let engine = Arc::new(engine);
+    let care = start_caring(config, &engine);
+    let outcome = serve(config, &engine, listeners, signals).await;
+    drop(care);
+    engine.tracer.shut_down().await;
+    outcome
+}
+
+async fn serve(
+    config: &ServeConfig,
+    engine: &Arc<Engine>,
+    listeners: Listeners,
+    signals: impl Stream<Item = ()>,
+) -> io::Result<()> {
     let shutdown = engine.shutdown.clone();
-    let _care = start_caring(config, &engine);
-    let doors = open(listeners, &AppState::new(engine, &config.limits));
+    let doors = open(listeners, &AppState::new(Arc::clone(engine), &config.limits));
     let clients = Clients::new(patience(config), shutdown.clone());
     let mut signals = std::pin::pin!(signals.chain(futures_util::stream::pending()));
     tokio::select! {

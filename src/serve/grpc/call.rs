@@ -9,12 +9,13 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tonic::{Code, Status};
 
-use super::super::incoming::priority;
+use super::super::incoming::{priority, trace};
 use super::failure::CODE_KEY;
 use crate::admission::Priority;
 use crate::deadline::Deadline;
 use crate::error::{ErrorKind, InferError, Result};
 use crate::infer::Engine;
+use crate::telemetry::Trace;
 
 /// How long the caller will wait: at most eight digits and a unit.
 const TIMEOUT_HEADER: &str = "grpc-timeout";
@@ -28,11 +29,13 @@ pub(super) struct Call {
     pub(super) stream: Deadline,
     /// How much it matters.
     pub(super) priority: Priority,
+    /// Where what it does is told.
+    pub(super) trace: Trace,
 }
 
 /// Reads the head and bounds the call by it: reading its message, and all until its answer begins.
 pub(super) async fn bound(State(engine): State<Arc<Engine>>, mut request: Request, next: Next) -> Response {
-    let call = match Call::read(&engine, request.headers()) {
+    let call = match Call::read(&engine, &request) {
         Ok(call) => call,
         Err(error) => return super::failed(error),
     };
@@ -53,13 +56,15 @@ fn name_what_is_too_large(mut response: Response) -> Response {
 }
 
 impl Call {
-    fn read(engine: &Engine, headers: &HeaderMap) -> Result<Self> {
+    fn read(engine: &Engine, request: &Request) -> Result<Self> {
+        let headers = request.headers();
         let timeout = timeout(headers)?;
         let milliseconds = |timeout: Duration| u64::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
         Ok(Self {
             deadline: engine.deadline(timeout.map(milliseconds)),
             stream: Deadline::after(timeout.unwrap_or(Duration::MAX), engine.shutdown.clone()),
             priority: priority(headers)?,
+            trace: trace(request.extensions()),
         })
     }
 

@@ -97,6 +97,6 @@ async fn ask<A: Ask>(engine: &Engine, request: A, call: &Call, deadline: Deadlin
     }
     let bytes = request.images().iter().map(|image| image.len() as u64).sum();
     let body = Some(engine.take_memory(bytes)?);
-    let terms = Terms { deadline, priority: call.priority, body };
+    let terms = Terms { deadline, priority: call.priority, body, trace: call.trace.clone() };
     engine.infer(request.into_infer(terms)?).await
 }

@@ -153,7 +153,7 @@ async fn ask(
     deadline: Deadline,
 ) -> Result<TensorResponse> {
     let body = Some(engine.take_memory(request.encoded_len() as u64)?);
-    let mut terms = Terms { deadline, priority: call.priority, body };
+    let mut terms = Terms { deadline, priority: call.priority, body, trace: call.trace.clone() };
     let Hurry { priority, timeout_us } = Hurry::of(&request.parameters)?;
     hurry(engine, &mut terms, priority, timeout_us);
     engine.infer_tensors(parse(request, terms)?).await
