@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ort::Result;
 use ort::operator::OperatorDomain;
 
-pub use blocked::{DOMAIN as BLOCKED_DOMAIN, BLOCK_ATTRIBUTE, NAME as BLOCKED_NAME, RELU_ATTRIBUTE};
+pub use blocked::{BLOCK_ATTRIBUTE, DOMAIN as BLOCKED_DOMAIN, NAME as BLOCKED_NAME, RELU_ATTRIBUTE};
 
 /// The operator's domain.
 pub const DOMAIN: &str = "ai.cenet";

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use super::Failure;
 use crate::backend::TensorInfo;
-use crate::model::{GoldenReport, Inspection, inspect, locate};
+use crate::config::KernelOptions;
+use crate::model::{Coverage, GoldenReport, Inspection, inspect, locate};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct InspectOptions {
@@ -20,10 +21,15 @@ pub(super) struct InspectOptions {
     /// Folder that holds the models, each in NAME/VERSION/
     #[arg(long, env = "CENET_MODEL_REPOSITORY", value_name = "DIR", default_value = "models")]
     model_repository: PathBuf,
+
+    #[command(flatten)]
+    kernels: KernelOptions,
 }
 
 pub(super) fn run(options: &InspectOptions) -> Result<ExitCode, Failure> {
-    let inspection = inspect(&locate(&options.model, &options.model_repository)?)?;
+    options.kernels.apply();
+    let path = locate(&options.model, &options.model_repository)?;
+    let inspection = inspect(&path, &options.kernels.plan_options())?;
     let mut output = io::stdout().lock();
     if options.json {
         serde_json::to_writer_pretty(&mut output, &inspection)?;
@@ -75,6 +81,7 @@ fn print_ce_blocks(output: &mut impl Write, inspection: &Inspection) -> io::Resu
         return writeln!(output, "CE blocks    none");
     }
     writeln!(output, "\nCE blocks    {}, run by {}", blocks.len(), inspection.ce_kernel)?;
+    writeln!(output, "plan         {}", plan_line(inspection))?;
     blocks.iter().try_for_each(|block| {
         writeln!(
             output,
@@ -82,6 +89,15 @@ fn print_ce_blocks(output: &mut impl Write, inspection: &Inspection) -> io::Resu
             block.name, block.channels, block.groups, block.group_width
         )
     })
+}
+
+fn plan_line(inspection: &Inspection) -> String {
+    let Some(Coverage { blocked, with_add, with_relu, plain }) = inspection.plan else {
+        return inspection.plan_origin.to_string();
+    };
+    let counts =
+        format!("{blocked} blocked ({with_add} with the add, {with_relu} with the ReLU after it), {plain} plain");
+    format!("{counts}; {}", inspection.plan_origin)
 }
 
 fn golden_line(golden: Option<&GoldenReport>) -> String {

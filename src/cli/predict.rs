@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Failure;
 use crate::answer::{Answer, Found};
-use crate::config::LimitOptions;
+use crate::config::{KernelOptions, LimitOptions};
 use crate::error::InferError;
 use crate::infer::Engine;
 use crate::manifest::Task;
@@ -61,6 +61,9 @@ pub(super) struct PredictOptions {
     model_repository: PathBuf,
 
     #[command(flatten)]
+    kernels: KernelOptions,
+
+    #[command(flatten)]
     limits: LimitOptions,
 }
 
@@ -104,7 +107,9 @@ pub(super) fn run(options: &PredictOptions) -> Result<ExitCode, Failure> {
     }
     // one picture after the other: all cores for each
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let load = LoadOptions { instances: InstanceOptions { count: 1, threads }, ..LoadOptions::default() };
+    options.kernels.apply();
+    let instances = InstanceOptions { count: 1, threads };
+    let load = LoadOptions { instances, plan: options.kernels.plan_options(), ..LoadOptions::default() };
     let model = Model::load(&locate(&options.model, &options.model_repository)?, &load)?;
     let task = model.directory.manifest.task;
     let engine = Engine::new(Repository::of(model), &options.limits)?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::KernelOptions;
 use crate::batch::BatchPolicy;
 use crate::model::{InstanceOptions, LoadOptions, RepositoryOptions};
 
@@ -67,6 +68,10 @@ pub struct ModelOptions {
     #[arg(long, env = "CENET_QUEUE_LENGTH", value_name = "N", default_value_t = 64,
           value_parser = clap::value_parser!(u16).range(1..))]
     pub queue_length: u16,
+
+    /// How CE blocks are run.
+    #[command(flatten)]
+    pub kernels: KernelOptions,
 }
 
 fn name_and_version(text: &str) -> Result<(String, u32), String> {
@@ -93,6 +98,7 @@ impl ModelOptions {
                 max_delay: Duration::from_micros(self.queue_delay_us.into()),
             },
             queue_length: self.queue_length.into(),
+            plan: self.kernels.plan_options(),
         }
     }
 }

@@ -171,13 +171,21 @@ impl Batching {
 }
 
 /// How the sessions run; 0 lets the server choose.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Runtime {
     /// Sessions that run side by side, each with its own threads.
     pub instances: u16,
     /// Threads that one inference uses.
     pub threads: u16,
+    /// Whether the CE blocks are planned for this machine.
+    pub plan: bool,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self { instances: 0, threads: 0, plan: true }
+    }
 }
 
 fn default_model_file() -> String {
@@ -216,7 +224,7 @@ mod tests {
         assert_eq!(manifest.model, "model.onnx");
         assert_eq!(manifest.preprocess.filter, Filter::Bilinear);
         assert_eq!(manifest.preprocess.rescale, 1.0 / 255.0);
-        assert_eq!(manifest.runtime, Runtime { instances: 0, threads: 0 });
+        assert_eq!(manifest.runtime, Runtime { instances: 0, threads: 0, plan: true });
         assert_eq!(manifest.batching, Batching::default());
     }
 

@@ -11,6 +11,8 @@ mod inspect;
 mod instances;
 mod load_error;
 mod locate;
+mod onnx;
+mod plan;
 mod profile;
 mod repository;
 mod runtime;
@@ -36,6 +38,7 @@ pub use inspect::{Inspection, inspect};
 pub use instances::{InstanceOptions, Instances};
 pub use load_error::{LoadError, LoadResult};
 pub use locate::locate;
+pub use plan::{Coverage, Network, Origin, PlanOptions};
 pub use profile::{NodeCount, profile};
 pub use repository::{Repository, RepositoryOptions};
 pub use session::{OnnxSession, SessionOptions};
@@ -55,12 +58,14 @@ pub struct LoadOptions {
     pub batching: BatchPolicy,
     /// Pictures of one model in flight at most.
     pub queue_length: usize,
+    /// How CE blocks are run.
+    pub plan: PlanOptions,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
         let batching = BatchPolicy { max_size: 8, max_delay: Duration::ZERO };
-        Self { instances: InstanceOptions::default(), batching, queue_length: 64 }
+        Self { instances: InstanceOptions::default(), batching, queue_length: 64, plan: PlanOptions::default() }
     }
 }
 
@@ -102,7 +107,7 @@ impl Model {
     pub fn load(path: &Path, options: &LoadOptions) -> LoadResult<Self> {
         let started = Instant::now();
         let directory = ModelDirectory::read(path)?;
-        let opened = Opened::open(&directory, options.instances)?;
+        let opened = Opened::open(&directory, options)?;
         let batching = directory.batch_policy(&opened.signature, options.batching);
         let sessions = opened.sessions.into_iter().map(|session| Box::new(session) as Box<dyn Backend>).collect();
         let batcher = Batcher::start(&directory.name, sessions, directory.batch_axis(), batching)
@@ -134,16 +139,19 @@ struct Opened {
     golden: Option<GoldenReport>,
     canary: Canary,
     instances: Instances,
+    network: Network,
 }
 
 impl Opened {
     /// Opens one session, times it, decides how many there should be, and opens those.
-    fn open(directory: &ModelDirectory, defaults: InstanceOptions) -> LoadResult<Self> {
+    fn open(directory: &ModelDirectory, options: &LoadOptions) -> LoadResult<Self> {
+        let network = Network::of(directory, &options.plan);
+        let open = |threads| network.open_session(&SessionOptions { threads, ..SessionOptions::default() });
         let declared = &directory.manifest.runtime;
         let declared = InstanceOptions { count: declared.instances.into(), threads: declared.threads.into() };
-        let wanted = declared.or(defaults);
+        let wanted = declared.or(options.instances);
         let trial_threads = wanted.trial_threads();
-        let mut trial = directory.open_session(trial_threads)?;
+        let mut trial = open(trial_threads)?;
         let signature = trial.signature().clone();
         let head_outputs = directory.check_signature(&signature)?;
         let pair = directory.golden_pair(&signature)?;
@@ -154,7 +162,7 @@ impl Opened {
         let instances = wanted.choose(again.elapsed(), cores);
         let mut sessions = if instances.threads == trial_threads { vec![trial] } else { Vec::new() };
         while sessions.len() < instances.count {
-            let mut session = directory.open_session(instances.threads)?;
+            let mut session = open(instances.threads)?;
             warm_up(directory, &mut session, pair.as_ref())?;
             sessions.push(session);
         }
@@ -162,7 +170,7 @@ impl Opened {
             Some(pair) => Canary::of_pair(pair, directory.batch_axis()),
             None => Canary::of_zeros(&directory.preprocessor.shape()),
         };
-        Ok(Self { sessions, signature, head_outputs, golden, canary, instances })
+        Ok(Self { sessions, signature, head_outputs, golden, canary, instances, network })
     }
 }
 

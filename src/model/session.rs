@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use ndarray::ArrayD;
-use ort::session::{Session, SessionInputValue, builder::SessionBuilder};
+use ort::logging::LogLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, Tensor, TensorElementType, ValueRef, ValueType};
 
 use super::{LoadError, LoadResult, runtime};
@@ -19,6 +21,8 @@ pub struct SessionOptions {
     pub without_native_kernel: bool,
     /// Where to write a profile of every run; ended by [`OnnxSession::end_profile`].
     pub profile: Option<PathBuf>,
+    /// Where to write the graph as the runtime has optimised it.
+    pub optimised: Option<PathBuf>,
 }
 
 /// A network loaded by ONNX Runtime.
@@ -34,13 +38,32 @@ impl OnnxSession {
     /// # Errors
     /// [`LoadError::Runtime`] without a usable ONNX Runtime, [`LoadError::Session`] when it refuses the network.
     pub fn load(path: &Path, options: &SessionOptions) -> LoadResult<Self> {
+        Self::create(path, options, |mut builder| builder.commit_from_file(path))
+    }
+
+    /// Loads the file at `path` in the shape that a plan has given it: `network`, which is run as it is.
+    ///
+    /// # Errors
+    /// As [`OnnxSession::load`].
+    pub(super) fn load_planned(path: &Path, network: &[u8], options: &SessionOptions) -> LoadResult<Self> {
+        Self::create(path, options, |builder| {
+            let builder = builder.with_optimization_level(GraphOptimizationLevel::Disable)?;
+            builder.with_operators(ce_op::onnx::blocked_domain(options.threads)?)?.commit_from_memory(network)
+        })
+    }
+
+    fn create(
+        path: &Path,
+        options: &SessionOptions,
+        commit: impl FnOnce(SessionBuilder) -> ort::Result<Session>,
+    ) -> LoadResult<Self> {
         let environment = runtime::environment()?;
         let refused =
             |error: ort::Error| LoadError::Session { path: path.to_path_buf(), message: error.message().to_owned() };
         let builder = Session::builder(environment).map_err(refused)?;
-        let session = configure(builder, options).and_then(|mut builder| {
+        let session = configure(builder, options).and_then(|builder| {
             let _alone = ce_op::onnx::session_creation();
-            builder.commit_from_file(path)
+            commit(builder)
         });
         let session = session.map_err(refused)?;
         let signature = Signature { inputs: describe(session.inputs()), outputs: describe(session.outputs()) };
@@ -66,6 +89,10 @@ fn configure(builder: SessionBuilder, options: &SessionOptions) -> ort::Result<S
     let mut builder = builder.with_intra_op_spinning(false)?.with_intra_threads(options.threads)?;
     if !options.without_native_kernel {
         builder = builder.with_operators(ce_op::operator_domain()?)?;
+    }
+    if let Some(optimised) = &options.optimised {
+        // it warns that the graph is for this processor alone, as it is meant to be
+        builder = builder.with_log_level(LogLevel::Error)?.with_optimized_model_path(optimised)?;
     }
     if let Some(profile) = &options.profile {
         builder = builder.with_profiling(profile)?;

@@ -131,14 +131,7 @@ impl<'a> Batch<'a> {
 
     /// Mixes `pixels` of the blocks of a unit. Where a block is a unit of its own, it is read where it lies; else its pixels are copied
     /// first, because the output may lie over the input.
-    fn mix_unit(
-        &self,
-        gated: &Gated<'_>,
-        unit: usize,
-        sample: usize,
-        pixels: Range<usize>,
-        buffers: &mut MixBuffers,
-    ) {
+    fn mix_unit(&self, gated: &Gated<'_>, unit: usize, sample: usize, pixels: Range<usize>, buffers: &mut MixBuffers) {
         let (width, blocks) = (self.packed.unit(), self.packed.blocks());
         let blocks = unit * width..((unit + 1) * width).min(blocks);
         let hidden = &gated.hidden[sample * self.shape.hidden..][..self.shape.hidden];

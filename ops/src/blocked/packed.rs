@@ -99,7 +99,10 @@ mod tests {
     #[test]
     fn blocks_and_groups_meet_again_after_a_unit() {
         let units = |groups, width| packed(groups, width, 16).unit();
-        assert_eq!([units(4, 16), units(1, 64), units(8, 4), units(6, 24), units(5, 5), units(1, 4)], [1, 4, 1, 3, 2, 1]);
+        assert_eq!(
+            [units(4, 16), units(1, 64), units(8, 4), units(6, 24), units(5, 5), units(1, 4)],
+            [1, 4, 1, 3, 2, 1]
+        );
         assert_eq!(packed(4, 24, 16).read_by(0), 0..24);
         assert_eq!(packed(4, 24, 16).read_by(1), 0..48);
         assert_eq!(packed(5, 5, 16).read_by(1), 15..25, "the last block has 9 channels");
