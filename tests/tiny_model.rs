@@ -4,36 +4,38 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cenet_serve::model::{
-    LoadOptions, Model, ModelDirectory, NodeCount, ProviderOptions, Providers, Repository, RepositoryOptions, inspect,
-    profile,
+    LoadOptions, Model, ModelDirectory, NodeCount, Providers, Repository, RepositoryOptions, inspect, profile,
 };
 
 fn tiny_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models/tiny_ce/1")
 }
 
-fn ce_nodes(counts: &[NodeCount]) -> usize {
-    counts.iter().filter(|count| count.operator == "ChannelEquilibrium").map(|count| count.nodes).sum()
+fn nodes_of(counts: &[NodeCount], operator: &str) -> usize {
+    counts.iter().filter(|count| count.operator == operator).map(|count| count.nodes).sum()
 }
 
 #[test]
 fn the_session_keeps_the_ce_nodes_for_the_native_kernel_and_inlines_them_without_it() {
-    let inspection = inspect(&tiny_model(), &ProviderOptions::default()).expect("the tiny model is good");
+    let inspection = inspect(&tiny_model(), &LoadOptions::default()).expect("the tiny model is good");
     let blocks = inspection.graph.ce_blocks.len();
     assert!(blocks >= 2, "the tiny model has CE blocks");
-    assert_eq!(ce_nodes(&inspection.executed), blocks, "each is run as one node");
+    let planned = nodes_of(&inspection.executed, "BlockedChannelEquilibrium");
+    assert_eq!(planned, blocks, "each is run as one node, on the runtime's own layout");
     assert!(inspection.ce_kernel.starts_with("the native kernel"), "{}", inspection.ce_kernel);
 
     let directory = ModelDirectory::read(&tiny_model()).expect("the tiny model is good");
+    let kept = profile(&directory, &Providers::default(), false).expect("it runs");
+    assert_eq!(nodes_of(&kept, "ChannelEquilibrium"), blocks, "without a plan each is run as one node, too");
     let inlined = profile(&directory, &Providers::default(), true).expect("the body runs anywhere");
-    assert_eq!(ce_nodes(&inlined), 0, "none is left");
+    assert_eq!(nodes_of(&inlined, "ChannelEquilibrium"), 0, "none is left");
     let nodes = |counts: &[NodeCount]| counts.iter().map(|count| count.nodes).sum::<usize>();
-    assert!(nodes(&inlined) > nodes(&inspection.executed) + 5 * blocks, "the body's own nodes run instead");
+    assert!(nodes(&inlined) > nodes(&kept) + 5 * blocks, "the body's own nodes run instead");
 }
 
 #[test]
 fn the_golden_pair_holds_from_the_picture_on() {
-    let inspection = inspect(&tiny_model(), &ProviderOptions::default()).expect("the tiny model is good");
+    let inspection = inspect(&tiny_model(), &LoadOptions::default()).expect("the tiny model is good");
     let golden = inspection.golden.expect("it has a golden pair");
     assert!(golden.relative_difference < 1e-4, "{golden:?}");
     // one level of 255, divided by the narrowest standard deviation

@@ -1,7 +1,12 @@
 //! Which instructions this machine has for the kernels.
 
-/// Instructions that a kernel is written for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// The place of the best set that [`InstructionSet::best`] gives.
+static LIMIT: AtomicU8 = AtomicU8::new(0);
+
+/// Instructions that a kernel is written for, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InstructionSet {
     /// 16 numbers at a time.
     Avx512,
@@ -12,9 +17,15 @@ pub enum InstructionSet {
 }
 
 impl InstructionSet {
-    /// The best that this machine has; asked once, then remembered by the standard library.
+    /// The best that this machine has, and that isn't better than the limit; asked once, then remembered by the standard library.
     pub fn best() -> Self {
-        Self::available().next().unwrap_or(Self::Portable)
+        let limit = LIMIT.load(Ordering::Relaxed);
+        Self::available().find(|set| *set as u8 >= limit).unwrap_or(Self::Portable)
+    }
+
+    /// Lets [`InstructionSet::best`] give nothing better than `self` from now on, in the whole process: for comparison.
+    pub fn limit(self) {
+        LIMIT.store(self as u8, Ordering::Relaxed);
     }
 
     /// All that this machine has, best first.

@@ -19,14 +19,19 @@
 #[cfg(test)]
 extern crate self as ce_op; // what the unit tests share with the integration tests names the crate so
 
+pub mod blocked;
 mod error;
+mod gate;
 mod instruction_set;
 pub mod nchw;
 pub mod onnx;
 mod parallel;
 mod parameters;
 pub mod reference;
+mod scratch;
 mod shape;
+mod sums;
+mod vector;
 
 pub use error::ShapeError;
 pub use instruction_set::InstructionSet;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use super::Failure;
 use crate::backend::TensorInfo;
-use crate::config::ProviderArguments;
-use crate::model::{GoldenReport, Inspection, Placement, inspect, locate};
+use crate::config::{KernelOptions, ProviderArguments};
+use crate::model::{Coverage, GoldenReport, Inspection, LoadOptions, Placement, inspect, locate};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct InspectOptions {
@@ -24,10 +24,19 @@ pub(super) struct InspectOptions {
 
     #[command(flatten)]
     providers: ProviderArguments,
+
+    #[command(flatten)]
+    kernels: KernelOptions,
 }
 
 pub(super) fn run(options: &InspectOptions) -> Result<ExitCode, Failure> {
-    let inspection = inspect(&locate(&options.model, &options.model_repository)?, &options.providers.options())?;
+    options.kernels.apply();
+    let load = LoadOptions {
+        providers: options.providers.options(),
+        plan: options.kernels.plan_options(),
+        ..LoadOptions::default()
+    };
+    let inspection = inspect(&locate(&options.model, &options.model_repository)?, &load)?;
     let mut output = io::stdout().lock();
     if options.json {
         serde_json::to_writer_pretty(&mut output, &inspection)?;
@@ -86,6 +95,7 @@ fn print_ce_blocks(output: &mut impl Write, inspection: &Inspection) -> io::Resu
         return writeln!(output, "CE blocks    none");
     }
     writeln!(output, "\nCE blocks    {}, run by {}", blocks.len(), inspection.ce_kernel)?;
+    writeln!(output, "plan         {}", plan_line(inspection))?;
     blocks.iter().try_for_each(|block| {
         writeln!(
             output,
@@ -93,6 +103,15 @@ fn print_ce_blocks(output: &mut impl Write, inspection: &Inspection) -> io::Resu
             block.name, block.channels, block.groups, block.group_width
         )
     })
+}
+
+fn plan_line(inspection: &Inspection) -> String {
+    let Some(Coverage { blocked, with_add, with_relu, plain }) = inspection.plan else {
+        return inspection.plan_origin.to_string();
+    };
+    let counts =
+        format!("{blocked} blocked ({with_add} with the add, {with_relu} with the ReLU after it), {plain} plain");
+    format!("{counts}; {}", inspection.plan_origin)
 }
 
 fn golden_line(golden: Option<&GoldenReport>) -> String {

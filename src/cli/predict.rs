@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Failure;
 use crate::answer::{Answer, Found};
-use crate::config::{LimitOptions, ProviderArguments};
+use crate::config::{KernelOptions, LimitOptions, ProviderArguments};
 use crate::error::InferError;
 use crate::infer::Engine;
 use crate::manifest::Task;
@@ -64,6 +64,9 @@ pub(super) struct PredictOptions {
     providers: ProviderArguments,
 
     #[command(flatten)]
+    kernels: KernelOptions,
+
+    #[command(flatten)]
     limits: LimitOptions,
 }
 
@@ -107,9 +110,11 @@ pub(super) fn run(options: &PredictOptions) -> Result<ExitCode, Failure> {
     }
     // one picture after the other: all cores for each
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    options.kernels.apply();
     let load = LoadOptions {
         instances: InstanceOptions { count: 1, threads },
         providers: options.providers.options(),
+        plan: options.kernels.plan_options(),
         ..LoadOptions::default()
     };
     let model = Model::load(&locate(&options.model, &options.model_repository)?, &load)?;

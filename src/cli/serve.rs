@@ -14,6 +14,7 @@ use crate::{serve, shutdown, telemetry};
 
 pub(super) fn run(config: &ServeConfig) -> Result<ExitCode, Failure> {
     let log = telemetry::start(&config.log).map_err(|error| format!("--log: {error}"))?;
+    config.models.kernels.apply();
     let models = Repository::open(config.models.repository_options())?;
     refuse_to_serve_nothing(config, &models)?;
     let threads = config.server.io_threads();

@@ -1,6 +1,7 @@
 //! What can be set: on the command line, by environment variables, by a TOML file; in that order of precedence.
 
 mod file;
+mod kernels;
 mod limits;
 mod log;
 mod models;
@@ -11,6 +12,7 @@ mod traces;
 use std::path::PathBuf;
 
 pub use file::parse_with_file;
+pub use kernels::KernelOptions;
 pub use limits::LimitOptions;
 pub use log::{LogFormat, LogOptions};
 pub use models::{ModelControl, ModelOptions};

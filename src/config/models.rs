@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::ProviderArguments;
+use super::{KernelOptions, ProviderArguments};
 use crate::batch::BatchPolicy;
 use crate::model::{InstanceOptions, LoadOptions, RepositoryOptions};
 
@@ -72,6 +72,9 @@ pub struct ModelOptions {
     /// What runs the networks.
     #[command(flatten)]
     pub providers: ProviderArguments,
+    /// How CE blocks are run.
+    #[command(flatten)]
+    pub kernels: KernelOptions,
 }
 
 fn name_and_version(text: &str) -> Result<(String, u32), String> {
@@ -99,6 +102,7 @@ impl ModelOptions {
             },
             queue_length: self.queue_length.into(),
             providers: self.providers.options(),
+            plan: self.kernels.plan_options(),
         }
     }
 }

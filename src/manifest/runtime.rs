@@ -6,13 +6,15 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// How the sessions run; 0 lets the server choose.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Runtime {
     /// Sessions that run side by side, each with its own threads.
     pub instances: u16,
     /// Threads that one inference uses.
     pub threads: u16,
+    /// Whether the CE blocks are planned for this machine, where the CPU runs them.
+    pub plan: bool,
     /// What runs the network, the first that starts; as the server's options say where it is left out.
     pub providers: Option<ProviderOrder>,
     /// Whether a provider that can't start is a reason not to serve the model; as the server's options say where it is left out.
@@ -21,6 +23,20 @@ pub struct Runtime {
     pub cuda: CudaOptions,
     /// How TensorRT runs it.
     pub tensorrt: TensorrtOptions,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self {
+            instances: 0,
+            threads: 0,
+            plan: true,
+            providers: None,
+            strict_providers: None,
+            cuda: CudaOptions::default(),
+            tensorrt: TensorrtOptions::default(),
+        }
+    }
 }
 
 impl Runtime {

@@ -7,13 +7,7 @@ use ce_op::onnx::{DOMAIN, NAME};
 use prost::Message;
 use serde::Serialize;
 
-use super::{LoadError, LoadResult};
-
-/// The ONNX file format, generated from `proto/onnx-ml.proto`.
-#[allow(missing_docs, unreachable_pub, rust_2018_idioms, clippy::all, reason = "generated code")]
-mod onnx {
-    include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
-}
+use super::{LoadError, LoadResult, onnx};
 
 /// One Channel Equilibrium block of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use ce_op::onnx::{BLOCKED_NAME, NAME};
 use serde::Serialize;
 
+use super::profile::profile_network;
 use super::{
-    GoldenReport, GraphSummary, Instances, LoadOptions, LoadResult, ModelDirectory, NodeCount, Opened, Placement,
-    ProviderOptions, profile,
+    Coverage, GoldenReport, GraphSummary, Instances, LoadOptions, LoadResult, ModelDirectory, NodeCount, Opened,
+    Origin, Placement,
 };
 use crate::backend::Signature;
 use crate::batch::BatchPolicy;
@@ -35,6 +37,10 @@ pub struct Inspection {
     pub ce_kernel: String,
     /// Which provider got its nodes.
     pub placement: Placement,
+    /// How they run by the network's plan, where there is one.
+    pub plan: Option<Coverage>,
+    /// Where the plan comes from, or why there is none.
+    pub plan_origin: Origin,
     /// What was seen to run, by provider and operator.
     pub executed: Vec<NodeCount>,
     /// How the golden pair was reproduced, where there is one.
@@ -45,11 +51,10 @@ pub struct Inspection {
 ///
 /// # Errors
 /// As for serving it.
-pub fn inspect(path: &Path, providers: &ProviderOptions) -> LoadResult<Inspection> {
+pub fn inspect(path: &Path, options: &LoadOptions) -> LoadResult<Inspection> {
     let directory = ModelDirectory::read(path)?;
-    let options = LoadOptions { providers: providers.clone(), ..LoadOptions::default() };
-    let opened = Opened::open(&directory, &options)?;
-    let executed = profile(&directory, &opened.providers, false)?;
+    let opened = Opened::open(&directory, options)?;
+    let executed = profile_network(&directory, &opened.network, &opened.providers)?;
     Ok(Inspection {
         graph: GraphSummary::read(&directory.model_path())?,
         batching: directory.batch_policy(&opened.signature, options.batching),
@@ -57,6 +62,8 @@ pub fn inspect(path: &Path, providers: &ProviderOptions) -> LoadResult<Inspectio
         instances: opened.instances,
         ce_kernel: ce_kernel(&executed),
         placement: opened.placement,
+        plan: opened.network.coverage(),
+        plan_origin: opened.network.origin().clone(),
         labels: directory.labels.len(),
         name: directory.name,
         version: directory.version,
@@ -68,8 +75,8 @@ pub fn inspect(path: &Path, providers: &ProviderOptions) -> LoadResult<Inspectio
 
 /// The native kernel runs what the session kept as nodes of the operator; else the session has inlined its body.
 fn ce_kernel(executed: &[NodeCount]) -> String {
-    let kept: usize =
-        executed.iter().filter(|count| count.operator == ce_op::onnx::NAME).map(|count| count.nodes).sum();
+    let own = |count: &&NodeCount| [NAME, BLOCKED_NAME].contains(&count.operator.as_str());
+    let kept: usize = executed.iter().filter(own).map(|count| count.nodes).sum();
     match kept {
         0 => "ONNX Runtime, from the operator's function body".into(),
         nodes => format!("the native kernel ({}), {nodes} nodes", ce_op::InstructionSet::best().name()),

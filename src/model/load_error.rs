@@ -56,6 +56,9 @@ pub enum LoadError {
     /// The golden pair isn't reproduced.
     #[error("golden pair: {0}")]
     Golden(String),
+    /// A network can't be planned; it then runs without a plan.
+    #[error("no plan: {0}")]
+    Plan(String),
     /// The model repository holds nothing to serve, or what it holds is out of order.
     #[error("model repository {path}: {message}")]
     Repository {

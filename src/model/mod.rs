@@ -11,6 +11,8 @@ mod inspect;
 mod instances;
 mod load_error;
 mod locate;
+mod onnx;
+mod plan;
 mod profile;
 mod providers;
 mod repository;
@@ -37,6 +39,7 @@ pub use inspect::{Inspection, inspect};
 pub use instances::{InstanceOptions, Instances};
 pub use load_error::{LoadError, LoadResult};
 pub use locate::locate;
+pub use plan::{Coverage, Network, Origin, PlanOptions};
 pub use profile::{NodeCount, profile};
 pub use providers::{Placement, ProviderOptions, Providers, Refusal};
 pub use repository::{Repository, RepositoryOptions};
@@ -60,6 +63,8 @@ pub struct LoadOptions {
     pub queue_length: usize,
     /// What runs the networks.
     pub providers: ProviderOptions,
+    /// How CE blocks are run.
+    pub plan: PlanOptions,
 }
 
 impl Default for LoadOptions {
@@ -70,6 +75,7 @@ impl Default for LoadOptions {
             batching,
             queue_length: 64,
             providers: ProviderOptions::default(),
+            plan: PlanOptions::default(),
         }
     }
 }
@@ -156,6 +162,7 @@ struct Opened {
     /// The providers in force.
     providers: Providers,
     placement: Placement,
+    network: Network,
 }
 
 impl Opened {
@@ -165,9 +172,7 @@ impl Opened {
         let declared = InstanceOptions { count: declared.instances.into(), threads: declared.threads.into() };
         let wanted = declared.or(options.instances);
         let trial_threads = wanted.trial_threads();
-        let largest_batch = directory.manifest.batching.max_size.map_or(options.batching.max_size, usize::from);
-        let providers = Providers::of(directory, &options.providers, largest_batch)?;
-        let mut trial = directory.open_session(trial_threads, &providers)?;
+        let (network, mut trial) = start(directory, options, trial_threads)?;
         let (providers, placement) = (trial.providers().clone(), trial.placement().clone());
         let signature = trial.signature().clone();
         let head_outputs = directory.check_signature(&signature)?;
@@ -179,7 +184,12 @@ impl Opened {
         let instances = if providers.on_gpu() { wanted.on_gpu() } else { wanted.choose(again.elapsed(), cores) };
         let mut sessions = if instances.threads == trial_threads { vec![trial] } else { Vec::new() };
         while sessions.len() < instances.count {
-            let mut session = directory.open_session(instances.threads, &providers)?;
+            let threads = instances.threads;
+            let mut session = network.open_session(&SessionOptions {
+                threads,
+                providers: providers.clone(),
+                ..SessionOptions::default()
+            })?;
             warm_up(directory, &mut session, pair.as_ref())?;
             sessions.push(session);
         }
@@ -187,8 +197,26 @@ impl Opened {
             Some(pair) => Canary::of_pair(pair, directory.batch_axis()),
             None => Canary::of_zeros(&directory.preprocessor.shape()),
         };
-        Ok(Self { sessions, signature, head_outputs, golden, canary, instances, providers, placement })
+        Ok(Self { sessions, signature, head_outputs, golden, canary, instances, network, providers, placement })
     }
+}
+
+/// Opens the network on the first of its providers that starts: as its file has it on a GPU, by its plan on the CPU.
+fn start(directory: &ModelDirectory, options: &LoadOptions, threads: usize) -> LoadResult<(Network, OnnxSession)> {
+    let largest_batch = directory.manifest.batching.max_size.map_or(options.batching.max_size, usize::from);
+    let mut providers = Providers::of(directory, &options.providers, largest_batch)?;
+    if providers.on_gpu() {
+        let network = Network::of_file(directory, "a GPU runs the network");
+        let on_gpu = SessionOptions { threads, providers, ..SessionOptions::default() };
+        let session = network.open_session(&on_gpu)?;
+        if session.providers().on_gpu() {
+            return Ok((network, session));
+        }
+        providers = session.providers().clone();
+    }
+    let network = Network::of(directory, &options.plan);
+    let session = network.open_session(&SessionOptions { threads, providers, ..SessionOptions::default() })?;
+    Ok((network, session))
 }
 
 /// Runs `session` once: on the golden pair, or else on zeros.

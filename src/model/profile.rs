@@ -6,7 +6,7 @@ use std::fs;
 use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
 
-use super::{LoadError, LoadResult, ModelDirectory, OnnxSession, Providers, SessionOptions};
+use super::{LoadError, LoadResult, ModelDirectory, Network, OnnxSession, Providers, SessionOptions};
 use crate::backend::Backend;
 
 /// How many nodes of one operator a provider ran.
@@ -20,7 +20,7 @@ pub struct NodeCount {
     pub nodes: usize,
 }
 
-/// Runs the network of `directory` once on zeros, and counts what ran.
+/// Runs the network of `directory` as its file has it once on zeros, and counts what ran.
 ///
 /// # Errors
 /// As [`OnnxSession::load`]; [`LoadError::Runtime`] when the run or its profile fails.
@@ -29,11 +29,29 @@ pub fn profile(
     providers: &Providers,
     without_native_kernel: bool,
 ) -> LoadResult<Vec<NodeCount>> {
+    let path = directory.model_path();
+    let own = |options| SessionOptions { without_native_kernel, providers: providers.clone(), ..options };
+    profile_run(directory, |options| OnnxSession::load(&path, &own(options)))
+}
+
+/// As [`profile`], of the network as it is served.
+pub(super) fn profile_network(
+    directory: &ModelDirectory,
+    network: &Network,
+    providers: &Providers,
+) -> LoadResult<Vec<NodeCount>> {
+    let own = |options| SessionOptions { providers: providers.clone(), ..options };
+    profile_run(directory, |options| network.open_session(&own(options)))
+}
+
+fn profile_run(
+    directory: &ModelDirectory,
+    open: impl FnOnce(SessionOptions) -> LoadResult<OnnxSession>,
+) -> LoadResult<Vec<NodeCount>> {
     let failed = |error: &dyn std::fmt::Display| LoadError::Runtime(format!("the profile failed: {error}"));
     let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
     let profile = Some(folder.path().join("profile"));
-    let options = SessionOptions { profile, without_native_kernel, threads: 1, providers: providers.clone() };
-    let mut session = OnnxSession::load(&directory.model_path(), &options)?;
+    let mut session = open(SessionOptions { profile, threads: 1, ..SessionOptions::default() })?;
     let zeros = ArrayD::zeros(directory.batch_shape(1).as_slice());
     session.infer(zeros).map_err(|error| failed(&error))?;
     let written = session.end_profile()?;

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use ndarray::ArrayD;
-use ort::session::{Session, SessionInputValue, builder::SessionBuilder};
+use ort::logging::LogLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, Tensor, TensorElementType, ValueRef, ValueType};
 
 use super::{LoadError, LoadResult, Placement, Providers, runtime};
@@ -21,6 +23,8 @@ pub struct SessionOptions {
     pub profile: Option<PathBuf>,
     /// What is to run the network.
     pub providers: Providers,
+    /// Where to write the graph as the runtime has optimised it.
+    pub optimised: Option<PathBuf>,
 }
 
 /// A network loaded by ONNX Runtime.
@@ -39,12 +43,31 @@ impl OnnxSession {
     /// [`LoadError::Runtime`] without a usable ONNX Runtime, [`LoadError::Session`] when it refuses the network,
     /// [`LoadError::Provider`] when none of the providers can run it that may.
     pub fn load(path: &Path, options: &SessionOptions) -> LoadResult<Self> {
+        Self::create(path, options, |mut builder| builder.commit_from_file(path))
+    }
+
+    /// Loads the file at `path` in the shape that a plan has given it: `network`, which is run as it is.
+    ///
+    /// # Errors
+    /// As [`OnnxSession::load`].
+    pub(super) fn load_planned(path: &Path, network: &[u8], options: &SessionOptions) -> LoadResult<Self> {
+        Self::create(path, options, |builder| {
+            let builder = builder.with_optimization_level(GraphOptimizationLevel::Disable)?;
+            builder.with_operators(ce_op::onnx::blocked_domain(options.threads)?)?.commit_from_memory(network)
+        })
+    }
+
+    fn create(
+        path: &Path,
+        options: &SessionOptions,
+        commit: impl Fn(SessionBuilder) -> ort::Result<Session>,
+    ) -> LoadResult<Self> {
         let environment = runtime::environment()?;
         let (session, providers) = options.providers.start(path, |providers| {
             let mut builder = configure(Session::builder(environment)?, options, providers)?;
             providers.register(&mut builder)?;
             let _alone = ce_op::onnx::session_creation();
-            Ok(builder.commit_from_file(path)?)
+            Ok(commit(builder)?)
         })?;
         let placement = Placement::of(&session, &providers)?;
         let signature = Signature { inputs: describe(session.inputs()), outputs: describe(session.outputs()) };
@@ -86,6 +109,10 @@ pub(super) fn configure(
     let mut builder = ce_op::onnx::record_assignment(builder)?;
     if !options.without_native_kernel && !providers.on_gpu() {
         builder = builder.with_operators(ce_op::operator_domain()?)?;
+    }
+    if let Some(optimised) = &options.optimised {
+        // it warns that the graph is for this processor alone, as it is meant to be
+        builder = builder.with_log_level(LogLevel::Error)?.with_optimized_model_path(optimised)?;
     }
     if let Some(profile) = &options.profile {
         builder = builder.with_profiling(profile)?;

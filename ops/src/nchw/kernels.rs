@@ -1,9 +1,8 @@
 //! The inner loops compiled for each instruction set.
 
 use super::mixing::{self, Block};
-use super::sums;
-use super::vector::{Plain, Vector};
-use crate::InstructionSet;
+use crate::vector::{Plain, Vector};
+use crate::{InstructionSet, sums};
 
 /// The inner loops for an instruction set that this machine has.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@
 //! where rows of a large picture would evict each other. The output may lie over the input: of the pixels at hand all
 //! rows are read before any is written, be it into the buffer or, in a group of one panel, into the registers.
 
-use super::vector::Vector;
+use crate::vector::Vector;
 
 /// Bytes of the pixel buffer, about half a first-level cache.
 const BLOCK_BYTES: usize = 16 * 1024;

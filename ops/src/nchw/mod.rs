@@ -7,14 +7,11 @@
 mod kernels;
 mod mixing;
 mod sample;
-mod scratch;
-mod sums;
-mod vector;
 
 use kernels::Kernels;
 use sample::Batch;
-use scratch::{GateBuffers, with_gate_buffers};
 
+use crate::scratch::{GateBuffers, with_gate_buffers};
 use crate::{InstructionSet, Parallel, Parameters, Serial, Shape, ShapeError};
 
 /// Runs the operator on `x` into `y`, both `[N, C, H, W]`, with this machine's best instructions.

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use super::kernels::{Kernels, Mixer};
 use super::mixing::{Block, block_pixels, pack_matrix, panels_len};
-use super::scratch::{GateBuffers, MixBuffers, with_gate_buffers, with_mix_buffers};
+use crate::gate::normalize;
 use crate::parallel::Shared;
+use crate::scratch::{GateBuffers, MixBuffers, with_gate_buffers, with_mix_buffers};
 use crate::{Parallel, Parameters, Serial, Shape};
 
 /// Multiply-adds below which a layer of the gate isn't worth waking a thread.
@@ -174,19 +175,6 @@ impl Sample<'_> {
         for (row, entry) in self.parameters.fc2.chunks_exact(hidden.len()).skip(first).zip(diagonal) {
             *entry = self.parameters.gate_scale / (1.0 + (-(self.kernels.dot)(row, hidden)).exp());
         }
-    }
-}
-
-/// LayerNorm and ReLU, in place.
-fn normalize(hidden: &mut [f32], parameters: &Parameters<'_>) {
-    let count = hidden.len() as f64;
-    let mean = hidden.iter().copied().map(f64::from).sum::<f64>() / count;
-    let spread = hidden.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count;
-    let deviation = (spread + f64::from(parameters.epsilon)).sqrt();
-    for (value, (&scale, &bias)) in hidden.iter_mut().zip(parameters.ln_scale.iter().zip(parameters.ln_bias)) {
-        let normal = ((f64::from(*value) - mean) / deviation) as f32 * scale + bias;
-        // not `max`, which would turn NaN into 0
-        *value = if normal < 0.0 { 0.0 } else { normal };
     }
 }
 

@@ -6,8 +6,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::settings::{Settings, flag};
 use crate::manifest::TensorrtOptions;
 
@@ -34,12 +32,12 @@ pub(super) fn settings(
 }
 
 fn key(network: &Path, compiled_with: &Settings) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    hash.update(fs::read(network)?);
+    let mut hash = blake3::Hasher::new();
+    hash.update(&fs::read(network)?);
     for (name, value) in compiled_with {
-        hash.update(format!("{name}={value}\n"));
+        hash.update(format!("{name}={value}\n").as_bytes());
     }
-    Ok(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    Ok(hash.finalize().to_hex()[..32].to_owned())
 }
 
 fn made(folder: PathBuf) -> io::Result<String> {

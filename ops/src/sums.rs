@@ -2,7 +2,7 @@
 
 #![expect(clippy::undocumented_unsafe_blocks, reason = "each function's own contract covers its calls of Vector")]
 
-use super::vector::Vector;
+use crate::vector::Vector;
 
 /// Numbers summed in single precision before the sum moves to double, so that the error doesn't grow with the picture.
 const RUN: usize = 4096;
@@ -15,7 +15,7 @@ const CHAINS: usize = 4;
 /// # Safety
 /// The processor has `V`'s instruction set.
 #[inline(always)]
-pub(super) unsafe fn variance<V: Vector>(channel: &[f32]) -> f32 {
+pub(crate) unsafe fn variance<V: Vector>(channel: &[f32]) -> f32 {
     let count = channel.len() as f64;
     // SAFETY: the caller vouches for the instruction set; so below
     let total: f64 = channel.chunks(RUN).map(|run| unsafe { sum::<V>(run) }).sum();
@@ -35,7 +35,7 @@ pub(super) unsafe fn variance<V: Vector>(channel: &[f32]) -> f32 {
 /// # Safety
 /// The processor has `V`'s instruction set.
 #[inline(always)]
-pub(super) unsafe fn dot<V: Vector>(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) unsafe fn dot<V: Vector>(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let vectors = a.len() / V::LANES;
     // SAFETY: every load ends at or before `vectors * LANES`, within both slices

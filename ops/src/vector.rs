@@ -5,7 +5,7 @@
 /// # Safety
 /// Every method may be called only on a machine that has the implementation's instructions, from a function compiled
 /// for them; the pointers' contracts are each method's own.
-pub(super) unsafe trait Vector: Copy {
+pub(crate) unsafe trait Vector: Copy {
     /// Numbers that it holds.
     const LANES: usize;
 
@@ -25,6 +25,8 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn sub(self, other: Self) -> Self;
     /// `self * factor + addend`, lane by lane.
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// The larger of each lane and 0; what is no number stays.
+    unsafe fn relu(self) -> Self;
     /// Sum of the lanes.
     unsafe fn sum(self) -> f32;
 }
@@ -81,6 +83,11 @@ mod x86 {
             unsafe { _mm512_fmadd_ps(self, factor, addend) }
         }
         #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            // of two operands of which one is no number the instruction gives the second
+            unsafe { _mm512_max_ps(_mm512_setzero_ps(), self) }
+        }
+        #[inline(always)]
         unsafe fn sum(self) -> f32 {
             unsafe { _mm512_reduce_add_ps(self) }
         }
@@ -123,6 +130,11 @@ mod x86 {
             unsafe { _mm256_fmadd_ps(self, factor, addend) }
         }
         #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            // of two operands of which one is no number the instruction gives the second
+            unsafe { _mm256_max_ps(_mm256_setzero_ps(), self) }
+        }
+        #[inline(always)]
         unsafe fn sum(self) -> f32 {
             unsafe {
                 let halves = _mm_add_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps::<1>(self));
@@ -135,7 +147,7 @@ mod x86 {
 
 /// Four numbers in plain Rust, which every compiler puts into a register of its machine.
 #[derive(Clone, Copy)]
-pub(super) struct Plain([f32; 4]);
+pub(crate) struct Plain([f32; 4]);
 
 impl Plain {
     #[inline(always)]
@@ -183,6 +195,10 @@ unsafe impl Vector for Plain {
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
         self.zip(factor, |a, b| a * b).zip(addend, |a, b| a + b)
+    }
+    #[inline(always)]
+    unsafe fn relu(self) -> Self {
+        Self(self.0.map(|value| if value < 0.0 { 0.0 } else { value }))
     }
     #[inline(always)]
     unsafe fn sum(self) -> f32 {

@@ -12,11 +12,11 @@ const LINE: usize = 16;
 
 /// A growing buffer of numbers, aligned to cache lines.
 #[derive(Debug, Default)]
-pub(super) struct Buffer(Vec<Line>);
+pub(crate) struct Buffer(Vec<Line>);
 
 impl Buffer {
     /// The first `len` numbers, with whatever an earlier call left in them.
-    pub(super) fn take(&mut self, len: usize) -> &mut [f32] {
+    pub(crate) fn take(&mut self, len: usize) -> &mut [f32] {
         let lines = len.div_ceil(LINE);
         if self.0.len() < lines {
             self.0.resize(lines, Line([0.0; LINE]));
@@ -28,17 +28,17 @@ impl Buffer {
 
 /// What a sample's gate needs; held by the thread that has the sample.
 #[derive(Debug, Default)]
-pub(super) struct GateBuffers {
-    pub(super) variance: Buffer,
-    pub(super) hidden: Buffer,
+pub(crate) struct GateBuffers {
+    pub(crate) variance: Buffer,
+    pub(crate) hidden: Buffer,
 }
 
 /// What the mixing of a group needs; held by each thread that mixes.
 #[derive(Debug, Default)]
-pub(super) struct MixBuffers {
-    pub(super) diagonal: Buffer,
-    pub(super) panels: Buffer,
-    pub(super) pixels: Buffer,
+pub(crate) struct MixBuffers {
+    pub(crate) diagonal: Buffer,
+    pub(crate) panels: Buffer,
+    pub(crate) pixels: Buffer,
 }
 
 thread_local! {
@@ -47,12 +47,12 @@ thread_local! {
 }
 
 /// Runs `work` with this thread's buffers for a gate.
-pub(super) fn with_gate_buffers<T>(work: impl FnOnce(&mut GateBuffers) -> T) -> T {
+pub(crate) fn with_gate_buffers<T>(work: impl FnOnce(&mut GateBuffers) -> T) -> T {
     with_taken(&GATE, work)
 }
 
 /// Runs `work` with this thread's buffers for mixing.
-pub(super) fn with_mix_buffers<T>(work: impl FnOnce(&mut MixBuffers) -> T) -> T {
+pub(crate) fn with_mix_buffers<T>(work: impl FnOnce(&mut MixBuffers) -> T) -> T {
     with_taken(&MIX, work)
 }
 

@@ -1,0 +1,109 @@
+//! What the operator's nodes share, whatever layout they work on: attributes, inputs, and errors that name the node.
+
+use ort::operator::{ComputeContext, KernelContext};
+use ort::value::{DynTensorValueType, ValueRef, ValueType};
+use ort::{Error, Result};
+
+use super::NAME;
+use crate::{InputShapes, InstructionSet, Parameters, Shape};
+
+/// Inputs of the operator, X first.
+pub(super) const INPUTS: usize = 6;
+const DEFAULT_EPSILON: f32 = 1e-5;
+
+/// One node's name and attributes, and how it is to be run.
+pub(super) struct Node {
+    name: String,
+    gate_scale: f32,
+    epsilon: f32,
+    pub(super) set: InstructionSet,
+}
+
+impl Node {
+    /// Reads the node's attributes.
+    pub(super) fn read(context: &KernelContext<'_>) -> Result<Self> {
+        let name = context.node_name()?;
+        let gate_scale =
+            context.get("gate_scale").ok_or_else(|| named(&name, "the attribute gate_scale is missing"))?;
+        let epsilon = context.get("epsilon").unwrap_or(DEFAULT_EPSILON);
+        if !f32::is_finite(gate_scale) {
+            return Err(named(&name, "gate_scale is no finite number: the block was exported untrained"));
+        }
+        if epsilon.is_nan() || epsilon < 0.0 {
+            return Err(named(&name, "epsilon is less than 0 or no number"));
+        }
+        Ok(Self { name, gate_scale, epsilon, set: InstructionSet::best() })
+    }
+
+    /// An error of this node.
+    pub(super) fn error(&self, message: impl ToString) -> Error {
+        named(&self.name, &message.to_string())
+    }
+
+    /// The tensors of a run.
+    pub(super) fn inputs<'c>(&self, context: &'c ComputeContext) -> Result<Inputs<'c>> {
+        let input = |index| self.input(context, index)?.ok_or_else(|| self.error("an input is missing"));
+        Ok(Inputs([input(0)?, input(1)?, input(2)?, input(3)?, input(4)?, input(5)?]))
+    }
+
+    /// Input `index` of a run, where it is given.
+    pub(super) fn input<'c>(&self, context: &'c ComputeContext, index: usize) -> Result<Option<Tensor<'c>>> {
+        context.input(index)?.map(ValueRef::downcast::<DynTensorValueType>).transpose()
+    }
+
+    /// What the node has learned, out of its inputs.
+    pub(super) fn parameters<'t>(&self, Inputs(inputs): &'t Inputs<'_>) -> Result<Parameters<'t>> {
+        Ok(Parameters {
+            whitening: numbers(&inputs[1])?,
+            fc1: numbers(&inputs[2])?,
+            ln_scale: numbers(&inputs[3])?,
+            ln_bias: numbers(&inputs[4])?,
+            fc2: numbers(&inputs[5])?,
+            gate_scale: self.gate_scale,
+            epsilon: self.epsilon,
+        })
+    }
+}
+
+/// A tensor of a run.
+pub(super) type Tensor<'c> = ValueRef<'c, DynTensorValueType>;
+
+/// The operator's inputs in a run, X first.
+pub(super) struct Inputs<'c>([Tensor<'c>; INPUTS]);
+
+impl<'c> Inputs<'c> {
+    pub(super) fn x(&self) -> &Tensor<'c> {
+        &self.0[0]
+    }
+
+    /// The shapes of all.
+    pub(super) fn shapes(&self) -> InputShapes<'_> {
+        input_shapes(self.0.each_ref().map(|tensor| &**tensor.shape()))
+    }
+
+    /// The operator's sizes.
+    pub(super) fn shape(&self, node: &Node) -> Result<Shape> {
+        Shape::new(self.shapes()).map_err(|error| node.error(error))
+    }
+}
+
+/// What ONNX Runtime knows of a tensor's shape, if it knows its rank.
+pub(super) fn tensor_shape(value_type: &ValueType) -> Option<&[i64]> {
+    match value_type {
+        // an unknown rank comes as none at all
+        ValueType::Tensor { shape, .. } if !shape.is_empty() => Some(shape),
+        _ => None,
+    }
+}
+
+pub(super) fn input_shapes([x, whitening, fc1, ln_scale, ln_bias, fc2]: [&[i64]; INPUTS]) -> InputShapes<'_> {
+    InputShapes { x, whitening, fc1, ln_scale, ln_bias, fc2 }
+}
+
+pub(super) fn numbers<'t>(tensor: &'t Tensor<'_>) -> Result<&'t [f32]> {
+    Ok(tensor.try_extract_tensor::<f32>()?.1)
+}
+
+fn named(node: &str, message: &str) -> Error {
+    Error::new(format!("{NAME} {node:?}: {message}"))
+}

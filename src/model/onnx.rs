@@ -1,0 +1,4 @@
+//! The ONNX file format, generated from `proto/onnx-ml.proto`.
+#![allow(missing_docs, unreachable_pub, rust_2018_idioms, clippy::all, reason = "generated code")]
+
+include!(concat!(env!("OUT_DIR"), "/onnx.rs"));

@@ -1,0 +1,215 @@
+//! The plan of a network: how its CE blocks are run on this machine at no cost.
+//!
+//! At load, the graph that ONNX Runtime itself has optimised for this processor is rewritten (`rewrite`), so that CE blocks read and write
+//! the runtime's own blocked layout and take the residual `Add` and the `Relu` with them. The rewritten network is compared with the
+//! one that isn't, and kept on disk (`cache`). Whatever goes wrong, the network runs as its file has it, and it is said why. A
+//! network without CE blocks has no plan, and pays for none.
+
+mod cache;
+mod imports;
+mod layout;
+mod optimised;
+mod rewrite;
+mod values;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ce_op::onnx::DOMAIN;
+use ndarray::ArrayD;
+use prost::Message;
+use serde::Serialize;
+
+pub use rewrite::Coverage;
+
+use super::golden::is_close;
+use super::onnx::tensor_proto::DataLocation;
+use super::onnx::{ModelProto, TensorProto};
+use super::{LoadError, LoadResult, ModelDirectory, OnnxSession, SessionOptions, runtime};
+use crate::backend::{Backend, Signature};
+
+/// Largest difference between the outputs with and without a plan, as a share of the largest value.
+const TOLERANCE: f32 = 1e-4;
+
+/// Whether networks are planned, and where plans are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Whether CE blocks are planned at all.
+    pub enabled: bool,
+    /// The folder that plans are kept in; none makes them anew at each load.
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self { enabled: true, cache: None }
+    }
+}
+
+/// A rewritten network.
+#[derive(Debug, Clone, PartialEq)]
+struct Plan {
+    coverage: Coverage,
+    /// An ONNX file; empty where nothing is rewritten.
+    network: Arc<[u8]>,
+}
+
+/// Where a plan comes from, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "origin", content = "detail", rename_all = "snake_case")]
+pub enum Origin {
+    /// It was made by an earlier load: the file.
+    Kept(PathBuf),
+    /// It was made now, and is kept in this file.
+    Made(PathBuf),
+    /// It was made now, and is kept nowhere: why.
+    MadeOnly(String),
+    /// There is none: why.
+    None(String),
+}
+
+/// A network as it is run: by a plan, or as its file has it.
+#[derive(Debug, Clone)]
+pub struct Network {
+    path: PathBuf,
+    plan: Option<Plan>,
+    origin: Origin,
+}
+
+impl Network {
+    /// The network of `directory`, planned where it has CE blocks and `options` and its manifest want it.
+    pub fn of(directory: &ModelDirectory, options: &PlanOptions) -> Self {
+        if !options.enabled || !directory.manifest.runtime.plan {
+            return Self::of_file(directory, "it is turned off");
+        }
+        // what can't be read is told when the session is opened
+        if !imports::imports(&directory.model_path(), DOMAIN).unwrap_or(false) {
+            return Self::of_file(directory, "the network has no CE blocks");
+        }
+        match find_or_make(directory, options) {
+            Ok((plan, origin)) => {
+                let plan = Some(plan).filter(|plan| !plan.network.is_empty());
+                Self { path: directory.model_path(), plan, origin }
+            }
+            Err(error) => {
+                tracing::warn!(model = directory.name, %error, "the network runs without a plan");
+                Self::of_file(directory, &error.to_string())
+            }
+        }
+    }
+
+    /// The network of `directory` as its file has it, and why.
+    pub(super) fn of_file(directory: &ModelDirectory, reason: &str) -> Self {
+        Self { path: directory.model_path(), plan: None, origin: Origin::None(reason.to_owned()) }
+    }
+
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// As [`OnnxSession::load`].
+    pub fn open_session(&self, options: &SessionOptions) -> LoadResult<OnnxSession> {
+        match &self.plan {
+            Some(plan) => OnnxSession::load_planned(&self.path, &plan.network, options),
+            None => OnnxSession::load(&self.path, options),
+        }
+    }
+
+    /// How the CE blocks run, by the plan.
+    pub fn coverage(&self) -> Option<Coverage> {
+        self.plan.as_ref().map(|plan| plan.coverage)
+    }
+
+    /// Where the plan comes from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+}
+
+fn find_or_make(directory: &ModelDirectory, options: &PlanOptions) -> LoadResult<(Plan, Origin)> {
+    runtime::environment()?;
+    let path = directory.model_path();
+    let model = fs::read(&path).map_err(LoadError::read(&path))?;
+    let file = options.cache.as_ref().map(|folder| cache::path(folder, &cache::key(&model)));
+    if let Some(file) = &file
+        && let Some(plan) = cache::read(file)
+    {
+        return Ok((plan, Origin::Kept(file.clone())));
+    }
+    let plan = make(directory, &model)?;
+    Ok((plan.clone(), keep(&plan, file)))
+}
+
+fn keep(plan: &Plan, file: Option<PathBuf>) -> Origin {
+    let Some(file) = file else { return Origin::MadeOnly("no folder is set to keep it in".into()) };
+    match cache::write(&file, plan) {
+        Ok(()) => Origin::Made(file),
+        Err(error) => {
+            let reason = format!("{} can't be written: {error}", file.display());
+            tracing::info!(reason, "the plan is made anew at each start");
+            Origin::MadeOnly(reason)
+        }
+    }
+}
+
+/// Plans the network in `model`, the file of `directory`, and makes sure that it says the same.
+fn make(directory: &ModelDirectory, model: &[u8]) -> LoadResult<Plan> {
+    let path = directory.model_path();
+    if has_weights_elsewhere(&path, model)? {
+        return Err(LoadError::Plan("its weights lie in other files, whose changes would not be seen".into()));
+    }
+    let (mut session, graph) = optimised::load(&path)?;
+    let mut graph = decode(&path, &graph)?;
+    let coverage = rewrite::rewrite(&mut graph, layout::block_width()?);
+    if coverage.blocked == 0 {
+        return Ok(Plan { coverage, network: Arc::default() });
+    }
+    let network: Arc<[u8]> = graph.encode_to_vec().into();
+    let mut planned = OnnxSession::load_planned(&path, &network, &SessionOptions::default())?;
+    compare(directory, &mut session, &mut planned)?;
+    Ok(Plan { coverage, network })
+}
+
+fn decode(path: &Path, bytes: &[u8]) -> LoadResult<ModelProto> {
+    let broken = |error: prost::DecodeError| LoadError::Session { path: path.into(), message: error.to_string() };
+    ModelProto::decode(bytes).map_err(broken)
+}
+
+fn has_weights_elsewhere(path: &Path, model: &[u8]) -> LoadResult<bool> {
+    let model = decode(path, model)?;
+    let elsewhere = |tensor: &TensorProto| tensor.data_location() == DataLocation::External;
+    Ok(model.graph.iter().flat_map(|graph| &graph.initializer).any(elsewhere))
+}
+
+/// Runs both on the golden input, or else on numbers of ours.
+fn compare(directory: &ModelDirectory, session: &mut OnnxSession, planned: &mut OnnxSession) -> LoadResult<()> {
+    let input = known_input(directory, session.signature());
+    let run = |session: &mut OnnxSession| session.infer(input.clone()).map_err(|error| LoadError::Plan(error.message));
+    let (expected, actual) = (run(session)?, run(planned)?);
+    let same = expected.iter().zip(&actual).all(|(expected, actual)| is_close(expected, actual, TOLERANCE));
+    if same { Ok(()) } else { Err(LoadError::Plan("the planned network answers otherwise".into())) }
+}
+
+fn known_input(directory: &ModelDirectory, signature: &Signature) -> ArrayD<f32> {
+    // what is wrong with a golden pair is told when it is checked
+    if let Ok(Some(pair)) = directory.golden_pair(signature) {
+        return pair.input().clone();
+    }
+    let mut state = 1_u32;
+    ArrayD::from_shape_simple_fn(directory.batch_shape(1).as_slice(), || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state as f32 / u32::MAX as f32 * 2.0 - 1.0
+    })
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kept(file) => write!(formatter, "kept in {}", file.display()),
+            Self::Made(file) => write!(formatter, "made now, kept in {}", file.display()),
+            Self::MadeOnly(reason) => write!(formatter, "made now; {reason}"),
+            Self::None(reason) => write!(formatter, "none: {reason}"),
+        }
+    }
+}
