@@ -32,8 +32,10 @@ VARIANTS = {
 }
 # What the server and the tests open, on every platform.
 LIBRARY_LINK = "libonnxruntime.so"
-RUNTIME = re.compile(r"onnxruntime/capi/(libonnxruntime\.(so\.|1).*|libonnxruntime_providers_(shared|cuda|tensorrt)\.so)"
-                     r"|onnxruntime/(LICENSE|ThirdPartyNotices\.txt)")
+RUNTIME = re.compile(
+    r"onnxruntime/capi/(libonnxruntime\.(so\.|1).*|libonnxruntime_providers_(shared|cuda|tensorrt)\.so)"
+    r"|onnxruntime/(LICENSE|ThirdPartyNotices\.txt)"
+)
 # without second builds and CUDA's stand-in for other programs' BLAS
 NVIDIA_LIBRARY = re.compile(r"nvidia/.*/lib/lib(?!nvblas)(?!.*\.alt\.).*\.so[.\d]*")
 NVIDIA_LICENSE = re.compile(r"(nvidia_[a-z0-9_]+)-.*\.dist-info/(licenses/)?License\.txt")
@@ -80,7 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path, help="where to put it; replaced if it exists")
     parser.add_argument("--variant", choices=VARIANTS, default="cpu",
-                        help="cpu; gpu: with the providers for NVIDIA's GPUs; cuda: that with CUDA's own libraries (GB)")
+                        help="cpu; gpu: with the providers for NVIDIA's GPUs; cuda: that with CUDA's libraries (GB)")
     options = parser.parse_args()
     folder = options.folder
     host = (platform.system(), platform.machine())
