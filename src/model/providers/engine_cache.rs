@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
@@ -23,11 +23,11 @@ pub(super) fn settings(
 ) -> io::Result<Settings> {
     let mut settings = Settings::new();
     if options.engine_cache {
-        let folder = made(root.join("engines").join(key(network, compiled_with)?))?;
+        let folder = made(&root.join("engines").join(key(network, compiled_with)?))?;
         settings.extend([("trt_engine_cache_enable", flag(true)), ("trt_engine_cache_path", folder)]);
     }
     if options.timing_cache {
-        let folder = made(root.join("timings"))?;
+        let folder = made(&root.join("timings"))?;
         settings.extend([("trt_timing_cache_enable", flag(true)), ("trt_timing_cache_path", folder)]);
     }
     Ok(settings)
@@ -42,8 +42,8 @@ fn key(network: &Path, compiled_with: &Settings) -> io::Result<String> {
     Ok(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn made(folder: PathBuf) -> io::Result<String> {
-    fs::create_dir_all(&folder)?;
+fn made(folder: &Path) -> io::Result<String> {
+    fs::create_dir_all(folder)?;
     Ok(folder.canonicalize()?.display().to_string())
 }
 
