@@ -1,4 +1,5 @@
-# The server with ONNX Runtime for CPUs and the shipped models; docs/docker.md tells how to run it.
+# The server with ONNX Runtime and the shipped models; docs/docker.md tells how to run it. VARIANT=cuda is for NVIDIA's GPUs, with
+# CUDA's libraries (docs/gpu.md).
 
 FROM rust:1.95-slim-bookworm AS builder
 # a C compiler, and nasm for the JPEG decoder's vector code; Python and pip fetch ONNX Runtime
@@ -6,9 +7,6 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev make nasm python3 python3-pip \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-
-COPY scripts/fetch_onnxruntime.py scripts/onnxruntime.txt scripts/
-RUN python3 scripts/fetch_onnxruntime.py runtime
 
 # the dependencies by themselves: built again only when a manifest changes
 COPY .cargo .cargo
@@ -31,23 +29,31 @@ COPY src src
 RUN touch build.rs src/lib.rs src/main.rs ops/src/lib.rs \
     && cargo build --release --locked --bin cenet-serve
 
+ARG VARIANT=cpu
+COPY scripts/fetch_onnxruntime.py scripts/onnxruntime.txt scripts/onnxruntime-gpu.txt scripts/cuda.txt scripts/
+RUN python3 scripts/fetch_onnxruntime.py --variant "$VARIANT" runtime \
+    && install -d /libraries/usr/local/lib \
+    && mv runtime/lib* /libraries/usr/local/lib/ \
+    && install -D -m 644 -t /libraries/usr/share/doc/cenet-serve/onnxruntime runtime/LICENSE* runtime/ThirdPartyNotices.txt
+
 COPY scripts/crate_licenses.sh scripts/
 COPY LICENSE ./
 COPY models /image/models
 RUN install -D -t /image/usr/local/bin target/release/cenet-serve \
-    && install -D -m 644 -t /image/usr/local/lib runtime/libonnxruntime.so.* \
-    && cp -P runtime/libonnxruntime.so /image/usr/local/lib/ \
-    && install -D -m 644 -t /image/usr/share/doc/cenet-serve/onnxruntime runtime/LICENSE runtime/ThirdPartyNotices.txt \
     && install -D -m 644 -t /image/usr/share/doc/cenet-serve LICENSE \
     && scripts/crate_licenses.sh > /image/usr/share/doc/cenet-serve/crates.txt \
     && chmod -R a+rX /image
 
 FROM debian:bookworm-slim
+COPY --from=builder /libraries /
+# CUDA's libraries open each other by names that the loader has to know
+RUN ldconfig
 COPY --from=builder /image /
 ENV CENET_HTTP_ADDR=0.0.0.0:8000 \
     CENET_GRPC_ADDR=0.0.0.0:8001 \
     CENET_MODEL_REPOSITORY=/models \
-    ORT_DYLIB_PATH=/usr/local/lib/libonnxruntime.so
+    ORT_DYLIB_PATH=/usr/local/lib/libonnxruntime.so \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
 EXPOSE 8000 8001
 USER 65532:65532
 STOPSIGNAL SIGTERM

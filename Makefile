@@ -6,6 +6,7 @@ FUZZ_SECONDS ?= 600
 IMAGE ?= cenet-serve
 
 RUNTIME := runtime/libonnxruntime.so
+GPU_RUNTIME := .cache/onnxruntime-gpu/libonnxruntime.so
 FIXTURES := .cache/fixtures/manifest.json
 FIXTURES_VENV := .cache/fixtures-venv
 PYTHON_VENV := .cache/python-venv
@@ -44,6 +45,14 @@ $(RUNTIME): scripts/onnxruntime.txt scripts/fetch_onnxruntime.py
 .PHONY: test
 test: $(RUNTIME) $(FIXTURES) ## test everything that needs neither a GPU nor PyTorch
 	$(CARGO) test --workspace --locked
+
+# NVIDIA's libraries and a GPU are not needed, and not there: what is tested is that the server goes on without, or refuses to
+.PHONY: test-gpu-fallback
+test-gpu-fallback: $(RUNTIME) $(GPU_RUNTIME) ## test the server with onnxruntime-gpu's library (300 MB) on a machine without a GPU
+	CENET_GPU_RUNTIME=$(abspath $(dir $(GPU_RUNTIME))) $(CARGO) test --locked --lib --test providers -- --nocapture provider program strict option
+
+$(GPU_RUNTIME): scripts/onnxruntime-gpu.txt scripts/fetch_onnxruntime.py
+	$(PYTHON) scripts/fetch_onnxruntime.py --variant gpu $(@D)
 
 .PHONY: fixtures
 fixtures: $(FIXTURES) ## draw the test pictures, with Pillow's answers for them

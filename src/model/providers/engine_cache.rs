@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::settings::{Settings, flag};
 use crate::manifest::TensorrtOptions;
@@ -21,11 +21,11 @@ pub(super) fn settings(
 ) -> io::Result<Settings> {
     let mut settings = Settings::new();
     if options.engine_cache {
-        let folder = made(root.join("engines").join(key(network, compiled_with)?))?;
+        let folder = made(&root.join("engines").join(key(network, compiled_with)?))?;
         settings.extend([("trt_engine_cache_enable", flag(true)), ("trt_engine_cache_path", folder)]);
     }
     if options.timing_cache {
-        let folder = made(root.join("timings"))?;
+        let folder = made(&root.join("timings"))?;
         settings.extend([("trt_timing_cache_enable", flag(true)), ("trt_timing_cache_path", folder)]);
     }
     Ok(settings)
@@ -40,8 +40,8 @@ fn key(network: &Path, compiled_with: &Settings) -> io::Result<String> {
     Ok(hash.finalize().to_hex()[..32].to_owned())
 }
 
-fn made(folder: PathBuf) -> io::Result<String> {
-    fs::create_dir_all(&folder)?;
+fn made(folder: &Path) -> io::Result<String> {
+    fs::create_dir_all(folder)?;
     Ok(folder.canonicalize()?.display().to_string())
 }
 

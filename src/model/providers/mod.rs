@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use ort::ep::{ArbitrarilyConfigurableExecutionProvider, CUDA, ExecutionProvider, TensorRT};
 use ort::session::builder::SessionBuilder;
+use tracing::subscriber::{self, NoSubscriber};
 
 pub use placement::Placement;
 pub use refusal::Refusal;
@@ -91,14 +92,16 @@ impl Providers {
 
     /// Asks ONNX Runtime for the GPU's providers, in order.
     pub(super) fn register(&self, builder: &mut SessionBuilder) -> Result<(), Failure> {
-        self.gpu.iter().enumerate().try_for_each(|(place, (provider, settings))| {
+        let mut register = |(place, (provider, settings)): (usize, &(Provider, Settings))| {
             let registered = match provider {
                 Provider::Tensorrt => with(TensorRT::default(), settings).register(builder),
                 Provider::Cuda => with(CUDA::default(), settings).register(builder),
                 Provider::Cpu => Ok(()),
             };
             registered.map_err(|error| Failure::Provider(place, error))
-        })
+        };
+        // ONNX Runtime logs what it returns as an error, too: that is told once, by `go_on_without`
+        subscriber::with_default(NoSubscriber::new(), || self.gpu.iter().enumerate().try_for_each(&mut register))
     }
 
     /// Opens the network at `path` on the first providers that start, and says which those are. Where `open` fails without naming a

@@ -15,6 +15,7 @@ pub struct Refusal {
 
 /// What ONNX Runtime says of a provider that it is built without.
 const NOT_BUILT: [&str; 2] = ["is either not enabled or not available", "is not enabled in this build"];
+const CUDA_FAILURE: &str = "CUDA failure ";
 const NOT_FOUND: &str = ": cannot open shared object file";
 
 /// Libraries by the beginning of their names, and what they belong to.
@@ -40,10 +41,16 @@ fn explain(message: &str) -> String {
     if NOT_BUILT.iter().any(|known| message.contains(known)) {
         return "this ONNX Runtime is built without it; the library of onnxruntime-gpu has it".into();
     }
-    match missing_library(message) {
-        Some((library, owner)) => format!("{owner} ({library} is not found)"),
-        None => message.trim().to_owned(),
+    if let Some((library, owner)) = missing_library(message) {
+        return format!("{owner} ({library} is not found)");
     }
+    cuda_failure(message).unwrap_or(message).trim().to_owned()
+}
+
+/// `CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version`, without where in the source it happened.
+fn cuda_failure(message: &str) -> Option<&str> {
+    let from = &message[message.find(CUDA_FAILURE)?..];
+    from.split(';').next()
 }
 
 /// The library that the loader didn't find, and what it belongs to.

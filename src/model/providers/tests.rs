@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ort::session::Session;
 
 use super::*;
+use crate::manifest::{CudaOptions, Runtime};
 use crate::model::session::configure;
 use crate::model::{GraphSummary, OnnxSession, SessionOptions, runtime};
 
@@ -130,10 +131,44 @@ fn what_onnx_runtime_says_is_put_into_plain_words() {
         ("error: libnvinfer.so.10: cannot open shared object file", "TensorRT isn't installed"),
         ("/opt/libonnxruntime_providers_shared.so: cannot open shared object file", "isn't beside the others"),
         ("libfoo.so: cannot open shared object file", "libfoo.so: cannot open shared object file"),
-        ("CUDA failure 100: no CUDA-capable device is detected", "CUDA failure 100"),
     ];
     for (message, expected) in cases {
         let reason = Refusal::new(Provider::Cuda, message).reason;
         assert!(reason.contains(expected), "{message}: {reason}");
+    }
+    let no_driver = "/src/cuda_execution_provider_info.cc:63 FromProviderOptions [ONNXRuntimeError] : 1 : FAIL : Failed to parse \
+                     provider option \"device_id\": CUDA failure 35: CUDA driver version is insufficient for CUDA runtime \
+                     version ; GPU=-1 ; hostname=a ; file=/src/cuda_execution_provider_info.cc ; line=70";
+    assert_eq!(
+        Refusal::new(Provider::Cuda, no_driver).reason,
+        "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version"
+    );
+}
+
+/// The folder with onnxruntime-gpu's libraries, where `make test-gpu-fallback` has fetched them.
+fn gpu_runtime() -> Option<PathBuf> {
+    let folder = std::env::var_os("CENET_GPU_RUNTIME").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("passed over: CENET_GPU_RUNTIME names no folder with onnxruntime-gpu's libraries");
+    }
+    folder
+}
+
+#[test]
+fn every_option_is_one_that_the_providers_library_knows() {
+    let Some(folder) = gpu_runtime() else { return };
+    let runtime = Runtime::default();
+    let cuda = CudaOptions { memory_limit_mib: Some(1), ..runtime.cuda };
+    let options = TensorrtOptions { max_workspace_mib: Some(1), optimization_level: Some(3), ..runtime.tensorrt };
+    let batches = Batches { input: "input", picture: [3, 8, 8], largest: 8 };
+    let mut tensorrt = settings::of_tensorrt(&options, &batches);
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    tensorrt.extend(engine_cache::settings(scratch.path(), &options, &network(), &tensorrt).expect("folders"));
+    for (library, settings) in [("cuda", settings::of_cuda(&cuda)), ("tensorrt", tensorrt)] {
+        let library = std::fs::read(folder.join(format!("libonnxruntime_providers_{library}.so"))).expect("fetched");
+        for (key, _) in settings {
+            let stored = format!("{key}\0").into_bytes();
+            assert!(memchr::memmem::find(&library, &stored).is_some(), "{key}");
+        }
     }
 }
