@@ -52,7 +52,7 @@ fn bench_alone(group: &mut BenchmarkGroup<'_, WallTime>, case: &Case) {
                 .iter(|| nchw::forward_with(set, &case.shape, &case.parameters(), black_box(&case.x), &mut y, &Serial));
         });
         let block = if set == InstructionSet::Avx512 { 16 } else { 8 };
-        let packed = Packed::new(&case.whitening, case.shape.group_width, block).expect("whole groups");
+        let packed = Packed::new(&case.parameters(), case.shape.group_width, block).expect("whole groups");
         let addend = vec![0.25; case.x.len()];
         let epilogue = Epilogue { addend: Some(&addend), relu: true };
         group.bench_function(format!("blocks of {block}, {}, one thread", set.name()), |bencher| {
