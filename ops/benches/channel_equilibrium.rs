@@ -1,6 +1,6 @@
 //! The operator at the shapes of CE-ResNet-50: this crate's kernel inside ONNX Runtime, the standard operators that
-//! stand for it where no kernel is registered, and, outside of it, the kernel alone and the plain reference. Time a
-//! call; throughput counts X read and Y written once.
+//! stand for it where no kernel is registered, and, outside of it, the kernels alone (in rows, and in blocks with the add and
+//! the ReLU) and the plain reference. Time a call; throughput counts X read and Y written once.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -8,6 +8,7 @@ mod support;
 use std::hint::black_box;
 use std::time::Duration;
 
+use ce_op::blocked::{self, Epilogue, Packed};
 use ce_op::{InstructionSet, Serial, Shape, nchw, reference};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
@@ -49,6 +50,16 @@ fn bench_alone(group: &mut BenchmarkGroup<'_, WallTime>, case: &Case) {
         group.bench_function(format!("{}, one thread", set.name()), |bencher| {
             bencher
                 .iter(|| nchw::forward_with(set, &case.shape, &case.parameters(), black_box(&case.x), &mut y, &Serial));
+        });
+        let block = if set == InstructionSet::Avx512 { 16 } else { 8 };
+        let packed = Packed::new(&case.parameters(), case.shape.group_width, block).expect("whole groups");
+        let addend = vec![0.25; case.x.len()];
+        let epilogue = Epilogue { addend: Some(&addend), relu: true };
+        group.bench_function(format!("blocks of {block}, {}, one thread", set.name()), |bencher| {
+            bencher.iter(|| {
+                let (shape, parameters, x) = (&case.shape, &case.parameters(), black_box(&case.x));
+                blocked::forward(set, shape, parameters, &packed, x, epilogue, &mut y, &Serial)
+            });
         });
     }
 }

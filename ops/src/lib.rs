@@ -27,11 +27,13 @@ pub mod nchw;
 pub mod onnx;
 mod parallel;
 mod parameters;
+mod phases;
 pub mod reference;
 mod scratch;
 mod shape;
 mod sums;
 mod vector;
+mod weights;
 
 pub use error::ShapeError;
 pub use instruction_set::InstructionSet;

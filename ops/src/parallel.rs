@@ -1,5 +1,7 @@
 //! Whose threads a kernel runs on: it asks, its caller decides.
 
+use std::ops::Range;
+
 /// Runs tasks, on as many threads as it likes.
 pub trait Parallel {
     /// How many tasks it runs at once, as far as it knows; decides how work is split, never the result.
@@ -50,5 +52,19 @@ impl<'a> Shared<'a> {
         assert!(index < self.len, "the index is inside the slice");
         // SAFETY: inside the slice as just checked, which lives for 'a; nobody else writes here by the caller's word
         unsafe { self.start.add(index).write(value) };
+    }
+
+    /// The numbers in `range`, to read and write.
+    ///
+    /// # Safety
+    /// Nobody else writes them while they are borrowed; nobody reads them, if they are written.
+    ///
+    /// # Panics
+    /// When the range isn't inside the slice.
+    #[expect(clippy::mut_from_ref, reason = "the caller keeps tasks apart")]
+    pub(crate) unsafe fn range(&self, range: Range<usize>) -> &mut [f32] {
+        assert!(range.start <= range.end && range.end <= self.len, "the range is inside the slice");
+        // SAFETY: inside the slice as just checked, which lives for 'a; nobody else is in the way by the caller's word
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
 }

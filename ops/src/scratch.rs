@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::thread::LocalKey;
 
+use crate::phases::Progress;
+
 /// A cache line; a buffer of them starts at a line's start.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
@@ -31,6 +33,7 @@ impl Buffer {
 pub(crate) struct GateBuffers {
     pub(crate) variance: Buffer,
     pub(crate) hidden: Buffer,
+    pub(crate) progress: Progress,
 }
 
 /// What the mixing of a group needs; held by each thread that mixes.

@@ -36,6 +36,28 @@ pub(crate) unsafe fn variance<V: Vector>(channel: &[f32]) -> f32 {
 /// The processor has `V`'s instruction set.
 #[inline(always)]
 pub(crate) unsafe fn dot<V: Vector>(a: &[f32], b: &[f32]) -> f32 {
+    // SAFETY: by the caller's word
+    unsafe { dot_of::<V, f32>(a, b, |from| V::load(from), |number| number) }
+}
+
+/// Dot product of whole numbers and others, as many.
+///
+/// # Safety
+/// The processor has `V`'s instruction set.
+#[inline(always)]
+pub(crate) unsafe fn dot_whole<V: Vector>(a: &[i16], b: &[f32]) -> f32 {
+    // SAFETY: by the caller's word
+    unsafe { dot_of::<V, i16>(a, b, |from| V::load_whole(from), f32::from) }
+}
+
+/// `load` reads a register of the first, `number` one of its numbers.
+#[inline(always)]
+unsafe fn dot_of<V: Vector, T: Copy>(
+    a: &[T],
+    b: &[f32],
+    load: impl Fn(*const T) -> V,
+    number: impl Fn(T) -> f32,
+) -> f32 {
     assert_eq!(a.len(), b.len());
     let vectors = a.len() / V::LANES;
     // SAFETY: every load ends at or before `vectors * LANES`, within both slices
@@ -45,19 +67,19 @@ pub(crate) unsafe fn dot<V: Vector>(a: &[f32], b: &[f32]) -> f32 {
         while index + CHAINS <= vectors {
             for (chain, sum) in sums.iter_mut().enumerate() {
                 let at = (index + chain) * V::LANES;
-                *sum = V::load(a.as_ptr().add(at)).mul_add(V::load(b.as_ptr().add(at)), *sum);
+                *sum = load(a.as_ptr().add(at)).mul_add(V::load(b.as_ptr().add(at)), *sum);
             }
             index += CHAINS;
         }
         while index < vectors {
             let at = index * V::LANES;
-            sums[0] = V::load(a.as_ptr().add(at)).mul_add(V::load(b.as_ptr().add(at)), sums[0]);
+            sums[0] = load(a.as_ptr().add(at)).mul_add(V::load(b.as_ptr().add(at)), sums[0]);
             index += 1;
         }
         total(sums)
     };
     let rest = vectors * V::LANES;
-    whole + a[rest..].iter().zip(&b[rest..]).map(|(a, b)| a * b).sum::<f32>()
+    whole + a[rest..].iter().zip(&b[rest..]).map(|(a, b)| number(*a) * b).sum::<f32>()
 }
 
 /// Sum of `run`.

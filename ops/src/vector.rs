@@ -1,5 +1,17 @@
 //! A few numbers at a time: one trait over the machine's registers, so that each loop is written once.
 
+/// Asks for the cache lines of `numbers`, which are needed soon.
+#[inline(always)]
+pub(crate) fn prefetch<T>(numbers: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in numbers.chunks(64 / size_of::<T>()) {
+        // SAFETY: a hint, of memory that is there
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = numbers;
+}
+
 /// A register of `LANES` float32 numbers.
 ///
 /// # Safety
@@ -11,6 +23,8 @@ pub(crate) unsafe trait Vector: Copy {
 
     /// Reads `LANES` numbers from `from`, which may be unaligned.
     unsafe fn load(from: *const f32) -> Self;
+    /// Reads `LANES` whole numbers from `from`, which may be unaligned.
+    unsafe fn load_whole(from: *const i16) -> Self;
     /// Writes `LANES` numbers to `to`, which may be unaligned.
     unsafe fn store(self, to: *mut f32);
     /// Reads `count` numbers, fewer than `LANES`, from `from`, and fills up with zeros.
@@ -53,6 +67,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
             unsafe { _mm512_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn load_whole(from: *const i16) -> Self {
+            unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256(from.cast()))) }
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
@@ -100,6 +118,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
             unsafe { _mm256_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn load_whole(from: *const i16) -> Self {
+            unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128(from.cast()))) }
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
@@ -164,6 +186,11 @@ unsafe impl Vector for Plain {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: `LANES` numbers may be read, by the caller's word; an array has no more alignment than its numbers.
         Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn load_whole(from: *const i16) -> Self {
+        // SAFETY: `LANES` numbers may be read, by the caller's word.
+        Self(unsafe { from.cast::<[i16; 4]>().read_unaligned() }.map(f32::from))
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {

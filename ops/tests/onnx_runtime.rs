@@ -3,7 +3,7 @@
 
 mod support;
 
-use ce_op::onnx::NAME;
+use ce_op::onnx::{BLOCK_ATTRIBUTE, BLOCKED_DOMAIN, BLOCKED_NAME, NAME, RELU_ATTRIBUTE};
 use ce_op::{Shape, reference};
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
@@ -111,4 +111,64 @@ fn what_turns_out_not_to_fit_is_an_error_of_the_run_alone() {
     let y = run(&mut session, &case.x, [3, 32, 5, 7]).expect("the session still runs");
     assert!(relative_difference(&expected, &y) < 1e-5);
     assert_eq!(run(&mut session, &[], [0, 32, 5, 7]).expect("an empty batch"), [0.0_f32; 0]);
+}
+
+/// The operator on blocks of `block` channels between ONNX Runtime's own reorders, with X as its addend too, and a ReLU.
+fn blocked_session(case: &Case, block: i64) -> Option<ort::Result<Session>> {
+    let builder = Session::builder(environment()?).expect("a builder").with_intra_threads(2).expect("two threads");
+    let builder = builder.with_operators(ce_op::onnx::blocked_domain(2).expect("a domain")).expect("operators");
+    let mut graph = Builder::default();
+    let (groups, width) = (case.shape.groups, case.shape.group_width);
+    for (name, shape, values) in [
+        ("whitening", vec![groups, width, width], &case.whitening),
+        ("fc1", vec![case.shape.hidden, case.shape.channels()], &case.fc1),
+        ("ln_scale", vec![case.shape.hidden], &case.ln_scale),
+        ("ln_bias", vec![case.shape.hidden], &case.ln_bias),
+        ("fc2", vec![case.shape.channels(), case.shape.hidden], &case.fc2),
+    ] {
+        graph.constant(name, &shape, values);
+    }
+    graph.node("ReorderInput", NCHWC_DOMAIN, &["X"], &["blocks"], &[]);
+    let inputs = ["blocks", "whitening", "fc1", "ln_scale", "ln_bias", "fc2", "blocks"];
+    let attributes = [
+        Attribute::Float("gate_scale", case.gate_scale),
+        Attribute::Integer(BLOCK_ATTRIBUTE, block),
+        Attribute::Integer(RELU_ATTRIBUTE, 1),
+    ];
+    graph.node(BLOCKED_NAME, BLOCKED_DOMAIN, &inputs, &["mixed"], &attributes);
+    let channels = i64::try_from(case.shape.channels()).expect("small");
+    graph.node("ReorderOutput", NCHWC_DOMAIN, &["mixed"], &["Y"], &[Attribute::Integer("channels", channels)]);
+    let open = [-1, channels, -1, -1];
+    Some(graph.session(("X", &open), ("Y", &open), &[(BLOCKED_DOMAIN, 1), (NCHWC_DOMAIN, 1)], &builder))
+}
+
+const NCHWC_DOMAIN: &str = "com.microsoft.nchwc";
+
+#[test]
+fn the_operator_on_blocks_agrees_with_the_reference() {
+    // as the runtime chooses it
+    let block = if ce_op::InstructionSet::Avx512.is_available() { 16 } else { 8 };
+    for (batch, groups, group_width, side) in [(1, 1, 64, 14), (3, 4, 16, 7), (8, 2, 8, 5), (2, 3, 4, 3)] {
+        let hidden = (groups * group_width / 4).max(4);
+        let shape = Shape { batch, groups, group_width, pixels: side * side, hidden };
+        let case = Case::draw(shape, 0.3, 5);
+        let Some(session) = blocked_session(&case, block) else { return };
+        let y = reference::forward(&shape, &case.parameters(), &case.x).expect("the buffers fit").y;
+        let expected: Vec<f32> = y.iter().zip(&case.x).map(|(y, x)| (y + x).max(0.0)).collect();
+        let shape = [batch, shape.channels(), side, side];
+        let y = run(&mut session.expect("a session"), &case.x, shape).expect("an output");
+        let difference = relative_difference(&expected, &y);
+        assert!(difference < 1e-5, "{shape:?}: {difference:e}");
+    }
+}
+
+#[test]
+fn the_operator_on_blocks_refuses_what_does_not_fit() {
+    let case = Case::draw(SHAPE, 0.0, 6);
+    let Some(session) = blocked_session(&case, 12) else { return };
+    let message = session.expect_err("no such blocks").to_string();
+    assert!(message.contains("8 or 16"), "{message}");
+    let mut session = blocked_session(&case, 8).expect("a runtime").expect("a session");
+    let message = run(&mut session, &[0.5; 32], [1, 32, 1, 1]).expect_err("one pixel").to_string();
+    assert!(message.contains("at least 2"), "{message}");
 }

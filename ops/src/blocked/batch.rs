@@ -3,17 +3,22 @@
 
 use std::ops::Range;
 
+use super::Memory;
 use super::kernels::Kernels;
 use super::mixing::Block;
 use super::packed::Packed;
-use super::{MAX_BLOCK, Memory};
 use crate::gate::normalize;
 use crate::parallel::Shared;
+use crate::phases::Phase;
 use crate::scratch::{GateBuffers, MixBuffers, with_gate_buffers, with_mix_buffers};
+use crate::vector::prefetch;
 use crate::{Parallel, Parameters, Serial, Shape};
 
-/// Multiply-adds below which a layer of the gate isn't worth waking a thread.
-const PARALLEL_LAYER: usize = 1 << 16;
+/// Rows of the gate's first layer in a task.
+const ROWS: usize = 4;
+
+/// Pixels that are mixed between two looks ahead.
+const PIECE: usize = 56;
 
 /// Numbers of pixels that are copied at once, where a group spans several blocks: about half a first-level cache.
 const COPY_LEN: usize = 4 * 1024;
@@ -31,10 +36,25 @@ pub(super) struct Batch<'a> {
 // SAFETY: `new`'s caller lets any thread read and write the memory, and tasks write disjoint parts
 unsafe impl Sync for Batch<'_> {}
 
-/// Some samples with their gates' hidden vectors.
-struct Gated<'a> {
+/// Some samples, with what their gates are made of.
+struct Gating<'a> {
     samples: Range<usize>,
-    hidden: &'a [f32],
+    /// `[samples, padded channels]`
+    variance: Shared<'a>,
+    /// `[samples, hidden]`
+    hidden: Shared<'a>,
+}
+
+impl Gating<'_> {
+    /// A sample's hidden vector, of `len` numbers.
+    ///
+    /// # Safety
+    /// As of [`Shared::range`].
+    #[expect(clippy::mut_from_ref, reason = "the caller keeps tasks apart")]
+    unsafe fn hidden(&self, sample: usize, len: usize) -> &mut [f32] {
+        // SAFETY: by the caller's word
+        unsafe { self.hidden.range(sample * len..(sample + 1) * len) }
+    }
 }
 
 impl<'a> Batch<'a> {
@@ -53,18 +73,23 @@ impl<'a> Batch<'a> {
         Self { kernels, shape, parameters, packed, memory, relu }
     }
 
-    /// Computes the output.
+    /// Computes the output. Samples come backwards: what the node before wrote last is in the cache still, and the node after reads the first
+    /// first.
     pub(super) fn run(&self, parallel: &dyn Parallel) {
         let (batch, threads) = (self.shape.batch, parallel.threads());
-        let together = self.parameters.fc1.len() + self.parameters.fc2.len() > self.sample_len();
+        let weights = (self.packed.fc1.len() + self.packed.fc2.len()) * size_of::<i16>();
+        let together = weights > self.sample_len() * size_of::<f32>();
         let each_its_own = batch >= 4 * threads || (batch > 0 && batch.is_multiple_of(threads));
         match (each_its_own, together) {
             (true, true) => parallel.run(threads, &|thread| {
                 self.samples(thread * batch / threads..(thread + 1) * batch / threads, &Serial);
             }),
-            (true, false) => parallel.run(batch, &|index| self.samples(index..index + 1, &Serial)),
+            (true, false) => parallel.run(threads, &|thread| {
+                let share = thread * batch / threads..(thread + 1) * batch / threads;
+                share.rev().for_each(|index| self.samples(index..index + 1, &Serial));
+            }),
             (false, true) => self.samples(0..batch, parallel),
-            (false, false) => (0..batch).for_each(|index| self.samples(index..index + 1, parallel)),
+            (false, false) => (0..batch).rev().for_each(|index| self.samples(index..index + 1, parallel)),
         }
     }
 
@@ -74,74 +99,105 @@ impl<'a> Batch<'a> {
     }
 
     fn samples(&self, samples: Range<usize>, parallel: &dyn Parallel) {
-        with_gate_buffers(|GateBuffers { variance, hidden }| {
-            let variance = variance.take(samples.len() * self.packed.blocks() * self.packed.block);
-            let hidden = hidden.take(samples.len() * self.shape.hidden);
-            self.variances(&samples, variance, parallel);
-            self.hidden(&samples, variance, hidden, parallel);
-            self.mix(&Gated { samples, hidden }, parallel);
+        with_gate_buffers(|GateBuffers { variance, hidden, progress }| {
+            let variance = Shared::new(variance.take(samples.len() * self.padded()));
+            let hidden = Shared::new(hidden.take(samples.len() * self.shape.hidden));
+            let gating = Gating { samples, variance, hidden };
+            let (count, threads) = (gating.samples.len(), parallel.threads());
+            let units = self.packed.blocks().div_ceil(self.packed.unit());
+            let parts = if units * count >= threads { 1 } else { threads.div_ceil(units * count) };
+            // SAFETY: a phase reads what those before it have written, and its tasks write apart
+            let variances = |task| unsafe { self.variances(&gating, task) };
+            let project = |task| unsafe { self.project(&gating, task) };
+            let normalise = |sample| unsafe { normalize(gating.hidden(sample, self.shape.hidden), self.parameters) };
+            let mix = |task| {
+                // a unit's weights serve one sample after the other
+                let (unit, sample, part) = (task / (count * parts), task / parts % count, task % parts);
+                let pixels = part * self.shape.pixels / parts..(part + 1) * self.shape.pixels / parts;
+                // SAFETY: as above
+                with_mix_buffers(|buffers| unsafe { self.mix_unit(&gating, unit, sample, pixels, buffers) });
+            };
+            let phases = [
+                Phase { tasks: count * self.packed.blocks(), backwards: false, task: &variances },
+                Phase { tasks: self.shape.hidden.div_ceil(ROWS), backwards: false, task: &project },
+                Phase { tasks: count, backwards: false, task: &normalise },
+                Phase { tasks: units * count * parts, backwards: true, task: &mix },
+            ];
+            progress.run(&phases, parallel);
         });
     }
 
-    /// The unbiased variance of every channel, each sample's blocks one after the other.
-    fn variances(&self, samples: &Range<usize>, variance: &mut [f32], parallel: &dyn Parallel) {
-        let (block, blocks) = (self.packed.block, self.packed.blocks());
-        let output = Shared::new(variance);
-        parallel.run(samples.len() * blocks, &|task| {
-            let offset = samples.start * self.sample_len() + task * block * self.shape.pixels;
-            let mut own = [0.0; MAX_BLOCK];
-            // SAFETY: the block lies within the batch, nobody writes it yet, and only this task writes its variances
-            unsafe {
-                (self.kernels.variances)(self.memory.x.add(offset), self.shape.pixels, &mut own[..block]);
-                own[..block].iter().enumerate().for_each(|(lane, value)| output.write(task * block + lane, *value));
-            }
-        });
+    /// Channels of a sample, with those that fill up its last block.
+    fn padded(&self) -> usize {
+        self.packed.blocks() * self.packed.block
     }
 
-    /// The gates' hidden layers: `relu(LayerNorm(fc1 @ variance))`. Each row of fc1 is read once for all samples.
-    fn hidden(&self, samples: &Range<usize>, variance: &[f32], hidden: &mut [f32], parallel: &dyn Parallel) {
-        let parallel = if self.parameters.fc1.len() < PARALLEL_LAYER { &Serial } else { parallel };
+    /// The unbiased variance of every channel of block `task`, counted through the samples.
+    ///
+    /// # Safety
+    /// Nobody else touches these variances, nobody writes the block.
+    unsafe fn variances(&self, gating: &Gating<'_>, task: usize) {
+        let block = self.packed.block;
+        let offset = gating.samples.start * self.sample_len() + task * block * self.shape.pixels;
+        let tasks = gating.samples.len() * self.packed.blocks();
+        let rows = |task: usize| task * self.shape.hidden / tasks;
+        prefetch(self.packed.fc1.rows(rows(task)..rows(task + 1)));
+        // SAFETY: the block lies within the batch; the variances by the caller's word
+        unsafe {
+            let variances = gating.variance.range(task * block..(task + 1) * block);
+            (self.kernels.variances)(self.memory.x.add(offset), self.shape.pixels, variances);
+        }
+    }
+
+    /// Some rows of the gates' hidden layers before their normalisation: `fc1 @ variance`. Each row of fc1 is read once for all samples.
+    ///
+    /// # Safety
+    /// Nobody else touches these rows, nobody writes the variances.
+    unsafe fn project(&self, gating: &Gating<'_>, task: usize) {
         let (rows, channels) = (self.shape.hidden, self.shape.channels());
-        let stride = variance.len() / samples.len().max(1);
-        let output = Shared::new(&mut *hidden);
-        parallel.run(rows, &|row| {
-            let weights = &self.parameters.fc1[row * channels..][..channels];
-            for (sample, variance) in variance.chunks_exact(stride).enumerate() {
-                let value = (self.kernels.dot)(weights, &variance[..channels]);
-                // SAFETY: only this task writes this element
-                unsafe { output.write(sample * rows + row, value) };
+        for row in task * ROWS..((task + 1) * ROWS).min(rows) {
+            let (scale, weights) = self.packed.fc1.row(row);
+            for sample in 0..gating.samples.len() {
+                let first = sample * self.padded();
+                // SAFETY: by the caller's word
+                unsafe {
+                    let variance = gating.variance.range(first..first + channels);
+                    gating.hidden.write(sample * rows + row, scale * (self.kernels.dot)(weights, variance));
+                }
             }
-        });
-        hidden.chunks_exact_mut(rows).for_each(|hidden| normalize(hidden, self.parameters));
-    }
-
-    fn mix(&self, gated: &Gated<'_>, parallel: &dyn Parallel) {
-        let units = self.packed.blocks().div_ceil(self.packed.unit());
-        let (samples, threads) = (gated.samples.len(), parallel.threads());
-        let parts = if units * samples >= threads { 1 } else { threads.div_ceil(units * samples) };
-        let tasks = units * samples * parts;
-        parallel.run(tasks, &|task| {
-            let task = reversed_within(task, tasks, threads);
-            // a unit's weights serve one sample after the other
-            let (unit, sample, part) = (task / (samples * parts), task / parts % samples, task % parts);
-            let pixels = part * self.shape.pixels / parts..(part + 1) * self.shape.pixels / parts;
-            with_mix_buffers(|buffers| self.mix_unit(gated, unit, sample, pixels, buffers));
-        });
+        }
     }
 
     /// Mixes `pixels` of the blocks of a unit. Where a block is a unit of its own, it is read where it lies; else its pixels are copied
     /// first, because the output may lie over the input.
-    fn mix_unit(&self, gated: &Gated<'_>, unit: usize, sample: usize, pixels: Range<usize>, buffers: &mut MixBuffers) {
+    ///
+    /// # Safety
+    /// Nobody else touches these pixels, nobody writes the hidden vector.
+    unsafe fn mix_unit(
+        &self,
+        gating: &Gating<'_>,
+        unit: usize,
+        sample: usize,
+        pixels: Range<usize>,
+        buffers: &mut MixBuffers,
+    ) {
         let (width, blocks) = (self.packed.unit(), self.packed.blocks());
         let blocks = unit * width..((unit + 1) * width).min(blocks);
-        let hidden = &gated.hidden[sample * self.shape.hidden..][..self.shape.hidden];
+        // SAFETY: by the caller's word
+        let hidden = unsafe { gating.hidden(sample, self.shape.hidden) };
         let matrices = buffers.panels.take(blocks.clone().map(|index| self.packed.matrix(index).len()).sum());
         self.combine(blocks.clone(), hidden, matrices);
-        let start = (gated.samples.start + sample) * self.sample_len();
+        let start = (gating.samples.start + sample) * self.sample_len();
         if blocks.len() == 1 {
             let at = start + (blocks.start * self.shape.pixels + pixels.start) * self.packed.block;
-            // SAFETY: the pixels lie within the batch, and only this task touches them from now on
-            unsafe { self.mix_block(matrices, self.memory.x.add(at), 0, blocks.start, at, pixels.len()) };
+            // units come backwards: the weights of the one before are needed next, and are fetched meanwhile
+            let next = self.gate_weights(unit.saturating_sub(1) * width..unit * width);
+            for first in (0..pixels.len()).step_by(PIECE) {
+                let (at, count) = (at + first * self.packed.block, PIECE.min(pixels.len() - first));
+                prefetch(share_of(next, first / PIECE, pixels.len().div_ceil(PIECE)));
+                // SAFETY: the pixels lie within the batch, and only this task touches them from now on
+                unsafe { self.mix_block(matrices, self.memory.x.add(at), 0, blocks.start, at, count) };
+            }
             return;
         }
         let step = (COPY_LEN / (blocks.len() * self.packed.block)).max(1);
@@ -200,6 +256,12 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// The rows of fc2 for the channels of `blocks`.
+    fn gate_weights(&self, blocks: Range<usize>) -> &[i16] {
+        let channel = |index: usize| (index * self.packed.block).min(self.packed.channels);
+        self.packed.fc2.rows(channel(blocks.start)..channel(blocks.end))
+    }
+
     /// The whitening of `blocks` with the gates on its diagonal: `gate_scale * sigmoid(fc2 @ hidden)`.
     fn combine(&self, blocks: Range<usize>, hidden: &[f32], matrices: &mut [f32]) {
         let (block, mut at) = (self.packed.block, 0);
@@ -209,38 +271,15 @@ impl<'a> Batch<'a> {
             at += whitening.len();
             matrix.copy_from_slice(whitening);
             for channel in index * block..((index + 1) * block).min(self.packed.channels) {
-                let row = &self.parameters.fc2[channel * hidden.len()..][..hidden.len()];
-                let gate = self.parameters.gate_scale / (1.0 + (-(self.kernels.dot)(row, hidden)).exp());
+                let (scale, row) = self.packed.fc2.row(channel);
+                let gate = self.parameters.gate_scale / (1.0 + (-scale * (self.kernels.dot)(row, hidden)).exp());
                 matrix[(channel - read.start) * block + channel % block] += gate;
             }
         }
     }
 }
 
-/// Task `task` of `tasks`, were each thread's share of neighbouring tasks turned around: what a thread touched last is in its cache still, and
-/// comes first.
-fn reversed_within(task: usize, tasks: usize, threads: usize) -> usize {
-    let threads = threads.clamp(1, tasks);
-    // the last share that starts at the task or before
-    let share = ((task + 1) * threads - 1) / tasks;
-    let (start, end) = (share * tasks / threads, (share + 1) * tasks / threads);
-    start + end - 1 - task
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_share_is_turned_around() {
-        let order = |tasks, threads| (0..tasks).map(|task| reversed_within(task, tasks, threads)).collect::<Vec<_>>();
-        assert_eq!(order(5, 1), [4, 3, 2, 1, 0]);
-        assert_eq!(order(5, 2), [1, 0, 4, 3, 2]);
-        assert_eq!(order(2, 3), [0, 1]);
-        for (tasks, threads) in [(1, 1), (7, 3), (64, 5), (9, 9), (100, 16)] {
-            let mut all = order(tasks, threads);
-            all.sort_unstable();
-            assert!(all.into_iter().eq(0..tasks), "{tasks} tasks, {threads} threads");
-        }
-    }
+/// One of `parts` neighbouring parts of about the same size.
+fn share_of<T>(numbers: &[T], part: usize, parts: usize) -> &[T] {
+    &numbers[part * numbers.len() / parts..(part + 1) * numbers.len() / parts]
 }

@@ -14,7 +14,7 @@ pub(super) struct Kernels {
     /// As of [`variance::variances`], but for the instructions.
     pub(super) variances: unsafe fn(*const f32, usize, &mut [f32]),
     /// Scalar product of two slices of one length.
-    pub(super) dot: fn(&[f32], &[f32]) -> f32,
+    pub(super) dot: fn(&[i16], &[f32]) -> f32,
     /// Mixes pixels into one block of channels.
     ///
     /// # Safety
@@ -37,9 +37,9 @@ macro_rules! compiled_for {
                 unsafe { variance::variances::<$vector, $registers>(pixels, count, variances) }
             }
             $(#[target_feature(enable = $feature)])?
-            unsafe fn dot(a: &[f32], b: &[f32]) -> f32 {
+            unsafe fn dot(a: &[i16], b: &[f32]) -> f32 {
                 // SAFETY: the instructions are there by the caller's word
-                unsafe { sums::dot::<$vector>(a, b) }
+                unsafe { sums::dot_whole::<$vector>(a, b) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn mix(block: &Block<'_>) {

@@ -1,11 +1,13 @@
-//! A node's whitening, packed once for blocks of channels: for each block that is written, the weights of the channels that are read.
+//! What a node has learned, packed once: for each block that is written, the weights of the channels that are read; and the gate's weights in
+//! 16 bits a number, because one picture waits longer for them to be read than for what is done with them.
 
 use std::ops::Range;
 
 use super::MAX_BLOCK;
-use crate::{Shape, ShapeError};
+use crate::weights::Weights;
+use crate::{Parameters, Shape, ShapeError};
 
-/// The whitening matrices of a node, in the order in which they are read.
+/// The matrices of a node, as the kernel reads them.
 #[derive(Debug, Clone)]
 pub struct Packed {
     /// Channels a block, B.
@@ -18,27 +20,34 @@ pub struct Packed {
     starts: Vec<usize>,
     /// For each block `[K][B]`.
     numbers: Vec<f32>,
+    /// `[C/r, C]`
+    pub(super) fc1: Weights,
+    /// `[C, C/r]`
+    pub(super) fc2: Weights,
 }
 
 impl Packed {
-    /// Packs `whitening [G, d, d]` for blocks of `block` channels, 8 or 16.
+    /// Packs `parameters`, whose groups are of `group_width` channels, for blocks of `block` channels, 8 or 16.
     ///
     /// # Errors
-    /// [`ShapeError::Buffer`] when it isn't whole groups.
+    /// [`ShapeError::Buffer`] when the parameters aren't of whole groups, or not of one size.
     ///
     /// # Panics
     /// When `block` is neither.
-    pub fn new(whitening: &[f32], group_width: usize, block: usize) -> Result<Self, ShapeError> {
+    pub fn new(parameters: &Parameters<'_>, group_width: usize, block: usize) -> Result<Self, ShapeError> {
         assert!(block == 8 || block == MAX_BLOCK, "blocks are of 8 or 16 channels");
-        let matrix = group_width * group_width;
+        let (whitening, matrix) = (parameters.whitening, group_width * group_width);
         if matrix == 0 || whitening.is_empty() || !whitening.len().is_multiple_of(matrix) {
             return Err(ShapeError::Buffer { input: "whitening", expected: matrix, actual: whitening.len() });
         }
-        let channels = whitening.len() / group_width;
-        let mut packed = Self { block, group_width, channels, starts: vec![0], numbers: Vec::new() };
+        let (groups, hidden) = (whitening.len() / matrix, parameters.ln_scale.len());
+        parameters.check(&Shape { batch: 0, groups, group_width, pixels: 0, hidden })?;
+        let channels = groups * group_width;
+        let fc1 = Weights::new(parameters.fc1, channels);
+        let fc2 = Weights::new(parameters.fc2, hidden);
+        let mut packed = Self { block, group_width, channels, starts: vec![0], numbers: Vec::new(), fc1, fc2 };
         for index in 0..packed.blocks() {
-            let read = packed.read_by(index);
-            for input in read {
+            for input in packed.read_by(index) {
                 packed.push_column(whitening, index, input);
             }
             packed.starts.push(packed.numbers.len());
@@ -93,7 +102,11 @@ mod tests {
 
     fn packed(groups: usize, width: usize, block: usize) -> Packed {
         let whitening: Vec<f32> = (0..groups * width * width).map(|at| at as f32 + 1.0).collect();
-        Packed::new(&whitening, width, block).expect("whole groups")
+        let row = vec![0.0; groups * width];
+        let (ln, gate_scale, epsilon) = (&[0.0][..], 1.0, 1e-5);
+        let parameters =
+            Parameters { whitening: &whitening, fc1: &row, ln_scale: ln, ln_bias: ln, fc2: &row, gate_scale, epsilon };
+        Packed::new(&parameters, width, block).expect("whole groups")
     }
 
     #[test]

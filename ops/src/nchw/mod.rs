@@ -113,7 +113,7 @@ pub fn variance_and_gate(
     let batch = unsafe { Batch::new(Kernels::of(set), shape, parameters, x.as_ptr(), std::ptr::null_mut()) };
     let (mut variances, mut gates) = (Vec::new(), vec![0.0; shape.batch * shape.channels()]);
     for (index, gate) in gates.chunks_exact_mut(shape.channels()).enumerate() {
-        with_gate_buffers(|GateBuffers { variance, hidden }| {
+        with_gate_buffers(|GateBuffers { variance, hidden, .. }| {
             let sample = batch.sample(index);
             let (variance, hidden) = (variance.take(shape.channels()), hidden.take(shape.hidden));
             sample.variance(variance, &Serial);

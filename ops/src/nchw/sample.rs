@@ -72,7 +72,7 @@ unsafe impl Sync for Sample<'_> {}
 impl Sample<'_> {
     /// Computes the sample's output.
     pub(super) fn run(&self, parallel: &dyn Parallel) {
-        with_gate_buffers(|GateBuffers { variance, hidden }| {
+        with_gate_buffers(|GateBuffers { variance, hidden, .. }| {
             let variance = variance.take(self.shape.channels());
             let hidden = hidden.take(self.shape.hidden);
             self.variance(variance, parallel);

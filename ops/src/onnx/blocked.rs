@@ -29,7 +29,6 @@ pub const RELU_ATTRIBUTE: &str = "relu";
 
 /// The input that is added, after those of the operator.
 const ADDEND: usize = INPUTS;
-const WHITENING: usize = 1;
 
 pub(super) struct BlockedChannelEquilibrium {
     /// Threads that an inference of the session uses; 0 means one a core.
@@ -96,9 +95,11 @@ impl BlockedKernel {
         let block = context.get::<i64>(BLOCK_ATTRIBUTE).and_then(|block| usize::try_from(block).ok());
         let block = block.filter(|block| matches!(block, 8 | 16)).ok_or_else(|| node.error("block must be 8 or 16"))?;
         let relu = context.get::<i64>(RELU_ATTRIBUTE).unwrap_or(0) != 0;
-        let whitening = context.constant_input::<DynTensorValueType>(WHITENING)?;
-        let width = whitening.shape().last().and_then(|&width| usize::try_from(width).ok());
-        let packed = Packed::new(numbers(&whitening)?, width.unwrap_or(0), block).map_err(|error| node.error(error))?;
+        let constant = |index| context.constant_input::<DynTensorValueType>(index);
+        let inputs = [constant(1)?, constant(2)?, constant(3)?, constant(4)?, constant(5)?];
+        let width = inputs[0].shape().last().and_then(|&width| usize::try_from(width).ok());
+        let parameters = node.parameters(inputs.each_ref())?;
+        let packed = Packed::new(&parameters, width.unwrap_or(0), block).map_err(|error| node.error(error))?;
         let threads = if threads == 0 { available_parallelism().map_or(1, usize::from) } else { threads };
         Ok(Self { node, packed, block, relu, threads })
     }
@@ -106,7 +107,7 @@ impl BlockedKernel {
     fn run(&self, context: &ComputeContext) -> Result<()> {
         let node = &self.node;
         let inputs = node.inputs(context)?;
-        let (shape, parameters) = (self.shape(&inputs)?, node.parameters(&inputs)?);
+        let (shape, parameters) = (self.shape(&inputs)?, node.parameters(inputs.learned())?);
         let x_shape = inputs.x().shape();
         let addend = node.input(context, ADDEND)?;
         if addend.as_ref().is_some_and(|addend| addend.shape() != x_shape) {

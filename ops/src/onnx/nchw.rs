@@ -79,7 +79,7 @@ impl NchwKernel {
     fn run(&self, context: &ComputeContext) -> Result<()> {
         let node = &self.node;
         let inputs = node.inputs(context)?;
-        let (shape, parameters) = (inputs.shape(node)?, node.parameters(&inputs)?);
+        let (shape, parameters) = (inputs.shape(node)?, node.parameters(inputs.learned())?);
         let y = context.output(0, inputs.x().shape().clone())?;
         let mut y = y.ok_or_else(|| node.error("the output Y is missing"))?;
         // pointers, because Y may lie over X

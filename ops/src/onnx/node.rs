@@ -51,14 +51,15 @@ impl Node {
         context.input(index)?.map(ValueRef::downcast::<DynTensorValueType>).transpose()
     }
 
-    /// What the node has learned, out of its inputs.
-    pub(super) fn parameters<'t>(&self, Inputs(inputs): &'t Inputs<'_>) -> Result<Parameters<'t>> {
+    /// What the node has learned, out of its inputs after X.
+    pub(super) fn parameters<'t>(&self, learned: [&'t Tensor<'_>; INPUTS - 1]) -> Result<Parameters<'t>> {
+        let [whitening, fc1, ln_scale, ln_bias, fc2] = learned;
         Ok(Parameters {
-            whitening: numbers(&inputs[1])?,
-            fc1: numbers(&inputs[2])?,
-            ln_scale: numbers(&inputs[3])?,
-            ln_bias: numbers(&inputs[4])?,
-            fc2: numbers(&inputs[5])?,
+            whitening: numbers(whitening)?,
+            fc1: numbers(fc1)?,
+            ln_scale: numbers(ln_scale)?,
+            ln_bias: numbers(ln_bias)?,
+            fc2: numbers(fc2)?,
             gate_scale: self.gate_scale,
             epsilon: self.epsilon,
         })
@@ -74,6 +75,12 @@ pub(super) struct Inputs<'c>([Tensor<'c>; INPUTS]);
 impl<'c> Inputs<'c> {
     pub(super) fn x(&self) -> &Tensor<'c> {
         &self.0[0]
+    }
+
+    /// All but X.
+    pub(super) fn learned(&self) -> [&Tensor<'c>; INPUTS - 1] {
+        let [_, learned @ ..] = self.0.each_ref();
+        learned
     }
 
     /// The shapes of all.
