@@ -184,6 +184,17 @@ async fn the_command_tells_writes_and_finds_the_knee() {
     assert!(!html.contains("src=") && !html.contains("href="), "it asks nobody");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_other_faces_port_is_no_fast_server() {
+    let running = Running::start(Repository::of(model("colors", MeanColor, 64)), &[]).await;
+    for (address, protocol) in [(running.grpc, "http"), (running.http, "grpc")] {
+        let bench = move || bench(&[&address.to_string(), "--protocol", protocol, "--duration", "100ms"]);
+        let output = tokio::task::spawn_blocking(bench).await.expect("no panic");
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("unless the server was told otherwise"));
+    }
+}
+
 #[test]
 fn what_cannot_be_asked_is_told() {
     for protocol in ["http", "grpc"] {
@@ -194,6 +205,6 @@ fn what_cannot_be_asked_is_told() {
     }
     let told = bench(&["https://127.0.0.1:9"]);
     assert!(String::from_utf8_lossy(&told.stderr).contains("plain HTTP"));
-    let told = bench(&["--image", "nowhere"]);
+    let told = bench(&["127.0.0.1:9", "--image", "nowhere"]);
     assert!(String::from_utf8_lossy(&told.stderr).contains("nowhere"));
 }

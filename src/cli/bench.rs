@@ -220,7 +220,7 @@ async fn try_out<T: Target>(target: &T, options: &BenchOptions) -> Result<(), Fa
         Err(_) => format!("no answer within {}", options.timeout),
     };
     let hint = match options.protocol {
-        Protocol::Http => "",
+        Protocol::Http => " (HTTP is at port 8000 unless the server was told otherwise)",
         Protocol::Grpc => " (gRPC is at port 8001 unless the server was told otherwise)",
     };
     Err(format!("{} can't be asked to {}: {wrong}{hint}", options.url, Task::from(options.task)).into())

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -84,9 +84,13 @@ impl Target for HttpTarget {
 
 async fn read(answer: Response<hyper::body::Incoming>) -> Result<(), Failure> {
     let status = answer.status();
+    let is_json = answer.headers().get(CONTENT_TYPE).is_some_and(|value| value == "application/json");
     let body = answer.into_body().collect().await.map_err(Failure::connection)?.to_bytes();
-    if status == StatusCode::OK {
-        return Ok(());
+    match (status, is_json) {
+        (StatusCode::OK, true) => return Ok(()),
+        // another server's, or the gRPC port's
+        (StatusCode::OK, false) => return Err(Failure { code: "the answer is no JSON".into(), broken: false }),
+        _ => {}
     }
     let told = serde_json::from_slice(&body).map(|told: Told| told.code);
     Err(Failure { code: told.unwrap_or_else(|_| format!("http {}", status.as_u16())), broken: false })

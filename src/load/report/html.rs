@@ -15,11 +15,11 @@ pub fn html(report: &Report) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <h1>{title}</h1>\n<p>{} pictures by turns; {} s a run. In a closed loop each client waits for its answer; in an open loop \
+         <h1>{title}</h1>\n<p>About {}; {} s a run. In a closed loop each client waits for its answer; in an open loop \
          latency counts from the moment at which a request was due.</p>\n{interrupted}{}{}\n\
          <h2>Latency of the requests</h2>\n{}\n{}\
          <script type=\"application/json\" id=\"report\">{json}</script>\n</body>\n</html>\n",
-        report.pictures,
+        if report.pictures == 1 { "one picture".to_owned() } else { format!("{} pictures by turns", report.pictures) },
         report.duration_s,
         report.knee.map(|knee| knee_text(&knee)).unwrap_or_default(),
         table(&report.runs),
