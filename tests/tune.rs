@@ -7,7 +7,8 @@ use std::process::{Command, Output};
 use cenet_serve::model::{LoadOptions, Model, ModelDirectory};
 
 /// Each batch waits this long for more pictures than there are clients.
-const BAD: &str = "\n[batching] # by hand\nmax_size = 32 # too many\nqueue_delay_us = 200000 # too long\nqueue_length = 50\n";
+const BAD: &str =
+    "\n[batching] # by hand\nmax_size = 32 # too many\nqueue_delay_us = 200000 # too long\nqueue_length = 50\n";
 
 fn tune(model: &Path, options: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cenet-serve"));
