@@ -12,7 +12,7 @@ const BAD: &str =
 
 fn tune(model: &Path, options: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cenet-serve"));
-    command.arg("tune").arg(model).args(["--repeats", "3", "--duration", "100ms"]).args(options);
+    command.arg("tune").arg(model).args(["--repeats", "3", "--duration", "50ms"]).args(options);
     command.output().expect("it starts")
 }
 

@@ -18,8 +18,8 @@ use crate::request::{InferOptions, InferRequest, Terms};
 
 /// Pictures of the model in flight at most, where the manifest doesn't say: more than there are clients.
 const QUEUE_LENGTH: usize = 1024;
-/// Of each turn, not counted.
-const WARM_UP: Duration = Duration::from_millis(100);
+/// The part of a turn that goes before it and isn't counted.
+const WARM_UP_PART: u32 = 10;
 
 /// A model on the bench: a folder like its own, whose `model.toml` is that of the setting that is tried.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Bench {
         let task = model.directory.manifest.task;
         let engine = Engine::new(Repository::of(model), &LimitOptions::default()).map_err(|error| error.to_string())?;
         let target = Arc::new(InProcess { engine, task, pictures: self.pictures.clone() });
-        let control = Control { warm_up: WARM_UP, ..Control::new(self.duration) };
+        let control = Control { warm_up: self.duration / WARM_UP_PART, ..Control::new(self.duration) };
         let summary = closed_loop(&target, self.clients, &control).await.summary();
         if let Some((code, failures)) = summary.failed.iter().next() {
             return Err(format!("{} of {} pictures failed: {code}", failures.count, summary.requests));

@@ -13,13 +13,15 @@ const DESCRIPTION: &str = "Pictures in, labels or boxes out; and the Open Infere
     A failure is `application/problem+json` with a stable `code` (below `/v2` the protocol's own `{\"error\", \"code\"}`); \
     each operation lists the codes that it may answer by their status.\n\n\
     Not told at each operation: a head that is no HTTP, too large or too slow is refused before any route is looked for (400, 414, 431, \
-    or a closed connection); another method of a path that is served is 405 with `Allow`. Bodies below `/v2` may be gzip or deflate.";
+    or a closed connection); another method of a path that is served is 405 with `Allow`. \
+    Every answer carries `traceparent` and `x-request-id`. \
+    Bodies below `/v2` may be gzip or deflate.";
 
 const TAGS: [(&str, &str); 4] = [
     (tags::PICTURES, "Labels and boxes."),
     (tags::MODELS, "What is served; loading and unloading."),
     (tags::PROTOCOL, "KServe's and Triton's protocol, with its binary tensors, statistics and repository calls."),
-    (tags::SERVER, "Health and metrics."),
+    (tags::SERVER, "Health, metrics and the log."),
 ];
 
 /// The same document, whole.
