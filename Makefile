@@ -13,6 +13,7 @@ PYTHON_VENV := .cache/python-venv
 CLIENTS_VENV := .cache/clients-venv
 PAGE_VENV := .cache/page-venv
 DEPLOY_VENV := .cache/deploy-venv
+OPENAPI_VENV := .cache/openapi-venv
 OFFICIAL_MODEL := .cache/official-format/1
 DEBUG_BINARY := $(abspath target/debug/cenet-serve)
 # data sets that some tests look at and pass over without
@@ -137,6 +138,14 @@ test-swarm: $(CLIENTS_VENV)/installed ## update and kill servers of the image IM
 	$(CLIENTS_VENV)/bin/ruff check tests/swarm
 	$(CLIENTS_VENV)/bin/ruff format --check tests/swarm
 	CENET_IMAGE=$(IMAGE) $(CLIENTS_VENV)/bin/python -m pytest -q -rs --override-ini pythonpath=tests/docker tests/swarm
+
+# the document's tests start the server as the clients' do
+.PHONY: test-openapi
+test-openapi: $(OPENAPI_VENV)/installed $(RUNTIME) ## try the server out by its own OpenAPI document, with schemathesis
+	$(OPENAPI_VENV)/bin/ruff check tests/openapi
+	$(OPENAPI_VENV)/bin/ruff format --check tests/openapi
+	$(CARGO) build --locked
+	CENET_SERVE_BINARY=$(DEBUG_BINARY) $(OPENAPI_VENV)/bin/python -m pytest -q --override-ini pythonpath=tests/clients tests/openapi
 
 .cache/%-venv/installed: tests/%/requirements.lock
 	$(PYTHON) -m venv --clear $(@D)

@@ -1,10 +1,13 @@
 #!/bin/sh
-# Prints the crates of others that are linked into cenet-serve, with their licences and notices.
+# Prints the crates of others that are linked into cenet-serve, and the one whose files are (Swagger UI), with their licences and notices.
 set -eu
 
 sources="${CARGO_HOME:-$HOME/.cargo}/registry/src"
 
-cargo tree --locked --edges normal --prefix none --format '{p} {l}' | sed -e '/ (\//d' -e 's/ (\*)$//' | sort -u |
+{
+    cargo tree --locked --edges normal --prefix none --format '{p} {l}'
+    cargo tree --locked --edges build --depth 1 --prefix none --format '{p} {l}' | grep '^utoipa-swagger-ui-vendored '
+} | sed -e '/ (\//d' -e 's/ (\*)$//' | sort -u |
 while read -r name version license; do
     printf '\n==== %s %s: %s\n' "$name" "$version" "$license"
     find "$sources"/*/"$name-${version#v}" -maxdepth 2 -type f \

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::model::Model;
 use crate::request::{Finding, ImageResult, Timings};
@@ -10,7 +11,7 @@ use crate::vision::detect::Detection;
 use crate::vision::postprocess::Prediction;
 
 /// What a model says of one picture.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Answer {
     /// The model's name.
     pub model: String,
@@ -24,7 +25,7 @@ pub struct Answer {
 }
 
 /// What was found, by the model's task.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Found {
     /// A classifier's.
@@ -42,7 +43,7 @@ pub enum Found {
 }
 
 /// Size of an upright picture, in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ImageSize {
     /// Its width.
     pub width: u32,
@@ -51,7 +52,7 @@ pub struct ImageSize {
 }
 
 /// How long each stage took, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct TimingsMs {
     /// File to pixels.
     pub decode: f64,

@@ -5,7 +5,6 @@
 //! bare tonic, and beside the same inference without a face. All in turns, so that a machine whose speed drifts is fair to each;
 //! every server has a runtime of one thread, the clients another.
 
-#[path = "../serving/connection.rs"]
 mod connection;
 mod echo;
 #[path = "../../tests/support/mod.rs"]

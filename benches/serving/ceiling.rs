@@ -5,13 +5,14 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use cenet_serve::backend::Backend;
 use cenet_serve::model::{ModelDirectory, Providers};
 use cenet_serve::vision::decode::{DecodeLimits, decode};
 use ndarray::Axis;
 
 /// CPU time of one picture on each of `threads` threads that work at once, each with a session of one thread.
-pub(crate) fn cpu_time_per_picture(model: &Path, pictures: &[Vec<u8>], threads: usize, duration: Duration) -> Duration {
+pub(crate) fn cpu_time_per_picture(model: &Path, pictures: &[Bytes], threads: usize, duration: Duration) -> Duration {
     let directory = ModelDirectory::read(model).expect("the model is good");
     let begin = Barrier::new(threads);
     let measured: Vec<_> = thread::scope(|scope| {
@@ -23,7 +24,7 @@ pub(crate) fn cpu_time_per_picture(model: &Path, pictures: &[Vec<u8>], threads: 
     used / done
 }
 
-fn work(directory: &ModelDirectory, pictures: &[Vec<u8>], begin: &Barrier, duration: Duration) -> (Duration, u32) {
+fn work(directory: &ModelDirectory, pictures: &[Bytes], begin: &Barrier, duration: Duration) -> (Duration, u32) {
     let mut session = directory.open_session(1, &Providers::default()).expect("the model is good");
     let mut classify = |file: &[u8]| {
         let picture = decode(file, (&directory.manifest.preprocess).into(), &DecodeLimits::default());

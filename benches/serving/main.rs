@@ -7,9 +7,7 @@
 //! With `--against=OPTION` instead: what a server with that option answers of what one without it does, in turns.
 
 mod ceiling;
-mod client;
 mod collector;
-mod connection;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -19,10 +17,10 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use cenet_serve::manifest::Task;
+use bytes::Bytes;
+use cenet_serve::load::{Control, HttpTarget, Question, Summary, closed_loop, drawn_picture, open_loop, read_pictures};
 use cenet_serve::model::ModelDirectory;
 use clap::Parser;
-use client::{Outcome, closed_loop, open_loop, post};
 
 /// Loads the server and holds it against its ceiling
 #[derive(Parser)]
@@ -78,6 +76,12 @@ impl Server {
         Self { process, address }
     }
 
+    /// The same for clients, who ask `question`.
+    fn target(&self, question: Question) -> Arc<HttpTarget> {
+        let url = format!("http://{}", self.address).parse().expect("a URL");
+        Arc::new(HttpTarget::new(&url, question).expect("a model's name"))
+    }
+
     /// Resident memory in MiB: now, and the most that there was.
     fn memory_mib(&self) -> (u64, u64) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
@@ -97,44 +101,9 @@ impl Drop for Server {
 }
 
 /// JPEG photos of Caltech-101 where they are at hand; else one that is drawn.
-fn pictures() -> Vec<Vec<u8>> {
+fn pictures() -> Vec<Bytes> {
     let root = std::env::var_os("CENET_TEST_DATA").map(PathBuf::from).unwrap_or_default().join("caltech101");
-    let mut found = Vec::new();
-    collect(&root, &mut found);
-    found.sort();
-    let step = (found.len() / 128).max(1);
-    let read: Vec<_> = found.iter().step_by(step).filter_map(|path| std::fs::read(path).ok()).collect();
-    if !read.is_empty() {
-        return read;
-    }
-    let drawn = image::RgbImage::from_fn(500, 375, |x, y| {
-        image::Rgb([(x / 2) as u8, (y / 2) as u8, ((x * 31 + y * 17) % 64) as u8 + 90])
-    });
-    let mut file = std::io::Cursor::new(Vec::new());
-    drawn.write_to(&mut file, image::ImageFormat::Jpeg).expect("it can be encoded");
-    vec![file.into_inner()]
-}
-
-fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            collect(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "jpg") {
-            found.push(path);
-        }
-    }
-}
-
-fn percentile_ms(outcomes: &[Outcome], status: impl Fn(u16) -> bool, share: f64) -> f64 {
-    let mut latencies: Vec<_> = outcomes.iter().filter(|one| status(one.status)).map(|one| one.latency).collect();
-    latencies.sort();
-    let position = ((latencies.len() as f64 - 1.0) * share).max(0.0) as usize;
-    latencies.get(position).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3)
-}
-
-fn rate(outcomes: &[Outcome], duration: Duration) -> f64 {
-    outcomes.iter().filter(|one| one.status == 200).count() as f64 / duration.as_secs_f64()
+    read_pictures(&root).unwrap_or_else(|_| vec![drawn_picture()])
 }
 
 /// The middle one, with the smallest and the largest.
@@ -144,19 +113,22 @@ fn spread(mut numbers: Vec<f64>) -> String {
     format!("{middle:.3} ({least:.3} to {most:.3})")
 }
 
+async fn closed(target: &Arc<HttpTarget>, clients: usize, duration: Duration) -> Summary {
+    closed_loop(target, clients, &Control::new(duration)).await.summary()
+}
+
 /// One picture alone, and how long a full batch takes: the answers of a lone client, and of as many at once as fill a batch.
-async fn unloaded(server: &Server, requests: &Arc<Vec<Vec<u8>>>) -> [f64; 2] {
+async fn unloaded(target: &Arc<HttpTarget>) -> [f64; 2] {
     let mut medians = [0.0; 2];
     for (median, clients) in medians.iter_mut().zip([1, 8]) {
-        let outcomes =
-            closed_loop(server.address, requests, clients, Duration::from_secs(3)).await.expect("it answers");
-        *median = percentile_ms(&outcomes, |_| true, 0.5);
+        let summary = closed(target, clients, Duration::from_secs(3)).await;
+        *median = summary.latency_ms.expect("it answers").p50;
     }
     medians
 }
 
 /// The best rate of answers.
-async fn throughput(options: &Options, server: &Server, pictures: &[Vec<u8>], requests: &Arc<Vec<Vec<u8>>>) -> f64 {
+async fn throughput(options: &Options, target: &Arc<HttpTarget>, pictures: &[Bytes]) -> f64 {
     let cores = available_parallelism().map_or(1, usize::from);
     let turn = Duration::from_secs(1);
     let ceiling =
@@ -165,8 +137,7 @@ async fn throughput(options: &Options, server: &Server, pictures: &[Vec<u8>], re
     for _ in 0..options.rounds {
         let ceilings = [ceiling(1), ceiling(cores)];
         for (position, clients) in [8, 32].into_iter().enumerate() {
-            let outcomes = closed_loop(server.address, requests, clients, 2 * turn).await.expect("it answers");
-            let rate = rate(&outcomes, 2 * turn);
+            let rate = closed(target, clients, 2 * turn).await.answered_per_s;
             rates[position].push(rate);
             shares[2 * position].push(rate / ceilings[0]);
             shares[2 * position + 1].push(rate / ceilings[1]);
@@ -180,49 +151,51 @@ async fn throughput(options: &Options, server: &Server, pictures: &[Vec<u8>], re
     best
 }
 
-async fn overload(options: &Options, server: &Server, requests: &Arc<Vec<Vec<u8>>>, capacity: f64) {
+/// Latencies count from the moment at which a request was due.
+async fn overload(options: &Options, target: &Arc<HttpTarget>, capacity: f64) {
     let cores = available_parallelism().map_or(1, usize::from) as f64;
     let duration = Duration::from_secs(options.overload_seconds);
-    let calm = closed_loop(server.address, requests, 32, duration / 4).await.expect("it answers");
-    let capacity_now = rate(&calm, duration / 4);
+    let capacity_now = closed(target, 32, duration / 4).await.answered_per_s;
     let before = ceiling::thread_cpu_time();
-    let outcomes = open_loop(server.address, requests, 4.0 * capacity, duration).await.expect("it answers");
+    let summary = open_loop(target, 4.0 * capacity, &Control::new(duration)).await.summary();
     let clients = (ceiling::thread_cpu_time() - before).as_secs_f64() / duration.as_secs_f64();
-    let count = |status| outcomes.iter().filter(|one| one.status == status).count();
-    let accepted = rate(&outcomes, duration);
-    let others = outcomes.len() - count(200) - count(429);
+    let accepted = summary.answered_per_s;
+    let refused = summary.failed.get("overloaded");
+    let refusals = refused.map_or(0, |refused| refused.count);
     println!(
-        "overload: {:.0} /s offered; {} answered, {} refused, {others} others",
+        "overload: {:.0} /s offered; {} answered, {refusals} refused, {} others",
         4.0 * capacity,
-        count(200),
-        count(429)
+        summary.answered,
+        summary.requests - summary.answered - refusals
     );
     println!("  accepted {accepted:.1} /s, {:.3} of the {capacity_now:.1} just before", accepted / capacity_now);
     println!(
         "  the clients took {clients:.2} of {cores} cores; of what they left {:.3}",
         accepted / capacity_now * cores / (cores - clients)
     );
-    let [ok_p50, ok_p99] = [0.5, 0.99].map(|part| percentile_ms(&outcomes, |status| status == 200, part));
-    let [no_p50, no_p99] = [0.5, 0.99].map(|part| percentile_ms(&outcomes, |status| status == 429, part));
-    println!("  accepted p50 {ok_p50:.1} ms, p99 {ok_p99:.1} ms; refused p50 {no_p50:.2} ms, p99 {no_p99:.2} ms");
+    let latency = summary.latency_ms.expect("it answers");
+    println!("  accepted p50 {:.1} ms, p99 {:.1} ms", latency.p50, latency.p99);
+    if let Some(refused) = refused {
+        println!("  refused p50 {:.2} ms, p99 {:.2} ms", refused.p50_ms, refused.p99_ms);
+    }
 }
 
 /// What a server with further options answers of what `server` does; who goes first changes with each turn.
-async fn compare(options: &Options, server: &Server, requests: &Arc<Vec<Vec<u8>>>) {
+async fn compare(options: &Options, target: &Arc<HttpTarget>, question: Question) {
     let collector = collector::start();
     let further: Vec<_> = options.against.iter().map(|option| option.replace("{collector}", &collector)).collect();
-    let other = Server::start(options, &further);
+    let server = Server::start(options, &further);
+    let other = &server.target(question);
     let turn = Duration::from_secs(2);
-    let rate_of =
-        async |server: &Server| rate(&closed_loop(server.address, requests, 32, turn).await.expect("it answers"), turn);
+    let rate_of = async |target| closed(target, 32, turn).await.answered_per_s;
     let (mut rates, mut shares) = (Vec::new(), Vec::new());
     for round in 0..options.rounds {
         let (without, with) = if round % 2 == 0 {
-            let without = rate_of(server).await;
-            (without, rate_of(&other).await)
+            let without = rate_of(target).await;
+            (without, rate_of(other).await)
         } else {
-            let with = rate_of(&other).await;
-            (rate_of(server).await, with)
+            let with = rate_of(other).await;
+            (rate_of(target).await, with)
         };
         rates.push(without);
         shares.push(with / without);
@@ -236,22 +209,19 @@ async fn main() {
     let pictures = pictures();
     let name = options.model.parent().and_then(Path::file_name).expect("<name>/<version>").to_string_lossy();
     let task = ModelDirectory::read(&options.model).expect("the model is good").manifest.task;
-    let path = match task {
-        Task::Classify => format!("/classify?model={name}"),
-        Task::Detect => format!("/detect?model={name}"),
-    };
-    let requests = Arc::new(pictures.iter().map(|picture| post(&path, picture)).collect::<Vec<_>>());
+    let question = Question { task, model: Some(name.into_owned()), pictures: pictures.clone(), headers: Vec::new() };
     let server = Server::start(&options, &[]);
+    let target = server.target(question.clone());
     if !options.against.is_empty() {
-        return compare(&options, &server, &requests).await;
+        return compare(&options, &target, question).await;
     }
     let cores = available_parallelism().map_or(1, usize::from);
     println!("{} pictures, {} on {cores} cores", pictures.len(), options.model.display());
     println!("  server at rest: {} MiB", server.memory_mib().0);
-    let [one, batch] = unloaded(&server, &requests).await;
+    let [one, batch] = unloaded(&target).await;
     println!("  unloaded: {one:.2} ms for a picture alone, {batch:.2} ms for eight at once");
-    let capacity = throughput(&options, &server, &pictures, &requests).await;
-    overload(&options, &server, &requests, capacity).await;
+    let capacity = throughput(&options, &target, &pictures).await;
+    overload(&options, &target, capacity).await;
     let (now, most) = server.memory_mib();
     println!("server: {now} MiB, {most} MiB at most");
 }

@@ -1,9 +1,11 @@
-//! The command line: `serve`, `predict`, `inspect`, `health`.
+//! The command line: `serve`, `predict`, `inspect`, `health`, `bench`, `tune`.
 
+mod bench;
 mod health;
 mod inspect;
 mod predict;
 mod serve;
+mod tune;
 
 use std::ffi::OsString;
 use std::io;
@@ -31,6 +33,10 @@ enum Command {
     Inspect(inspect::InspectOptions),
     /// Ask a running server whether it is ready
     Health(health::HealthOptions),
+    /// Load a server and tell how it bears it
+    Bench(Box<bench::BenchOptions>),
+    /// Find how a model is best run on this machine
+    Tune(tune::TuneOptions),
 }
 
 /// What ended a command early, for people.
@@ -49,6 +55,8 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         Command::Predict(options) => predict::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::Health(options) => health::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Tune(options) => tune::run(&options),
     };
     outcome.unwrap_or_else(|failure| {
         if reader_left(&failure) {

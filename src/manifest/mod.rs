@@ -96,7 +96,7 @@ fn check_file_name(name: &str) -> Result<(), String> {
 }
 
 /// What a model answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
     /// One score a label for the whole picture.

@@ -22,7 +22,7 @@ pub struct IndexEntry {
 }
 
 /// Whether a model answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelState {
     /// It does.

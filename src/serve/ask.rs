@@ -5,9 +5,15 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use super::body::{Base64Pictures, PictureForm};
 use super::incoming::Incoming;
 use super::layers::ServedModel;
+use super::openapi::File;
+use super::openapi::parameters::TermsHeaders;
+use super::openapi::problems::{Asking, Problems};
+use super::openapi::tags::PICTURES;
 use super::state::AppState;
 use super::status::Problem;
 use crate::answer::Answer;
@@ -17,33 +23,70 @@ use crate::request::{ImageResult, InferOptions, InferRequest, InferResponse};
 use crate::vision::draw::PictureFormat;
 
 /// What the URL of `/classify` says.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClassifyParameters {
+    /// The model's name; may be left out while one model serves the task.
+    #[param(nullable = false)]
     model: Option<String>,
+    /// The model's version; its default version when absent.
+    #[param(nullable = false)]
     version: Option<String>,
+    /// At most so many labels, 5 when absent.
+    #[param(nullable = false, minimum = 1)]
     top_k: Option<usize>,
+    /// Only labels whose score is at least this.
+    #[param(nullable = false)]
     threshold: Option<f32>,
 }
 
 /// What the URL of `/detect` says.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DetectParameters {
+    /// The model's name; may be left out while one model serves the task.
+    #[param(nullable = false)]
     model: Option<String>,
+    /// The model's version; its default version when absent.
+    #[param(nullable = false)]
     version: Option<String>,
+    /// Only boxes whose score is at least this; as the model has it when absent.
+    #[param(nullable = false)]
     threshold: Option<f32>,
+    /// Overlap of two boxes of a class above which the lower score goes; as the model has it when absent.
+    #[param(nullable = false, minimum = 0, maximum = 1)]
     iou: Option<f32>,
+    /// At most so many boxes; as the model has it when absent.
+    #[param(nullable = false, minimum = 1)]
     max_detections: Option<usize>,
-    /// Labels with commas between them.
+    /// Only boxes with these labels, commas between them.
+    #[param(nullable = false)]
     classes: Option<String>,
     /// Answers the picture with its boxes drawn, as `Accept` says or else as PNG.
+    #[param(nullable = false)]
     render: Option<bool>,
 }
 
 type Parameters<T> = std::result::Result<Query<T>, QueryRejection>;
 
-/// `POST /classify`
+/// Labels for pictures
+///
+/// One picture in, one result out; several in, a list out in order, each with its own result or error.
+#[utoipa::path(
+    post,
+    path = "/classify",
+    tag = PICTURES,
+    params(ClassifyParameters, TermsHeaders),
+    request_body(content(
+        (File = "image/*"),
+        (File = "application/octet-stream"),
+        (PictureForm = "multipart/form-data"),
+        (Base64Pictures = "application/json"),
+    )),
+    responses((status = 200, body = Reply, description = "What the model says."), Problems<Asking>)
+)]
 pub(super) async fn classify(
     State(state): State<AppState>,
     parameters: Parameters<ClassifyParameters>,
@@ -54,7 +97,29 @@ pub(super) async fn classify(
     ask(&state, Task::Classify, parameters.model, parameters.version, options, incoming).await
 }
 
-/// `POST /detect`
+/// Boxes on pictures
+///
+/// As `/classify`. With `Accept: image/png` or `image/jpeg`, or `render`, the answer to one picture is the picture with its boxes drawn.
+#[utoipa::path(
+    post,
+    path = "/detect",
+    tag = PICTURES,
+    params(DetectParameters, TermsHeaders),
+    request_body(content(
+        (File = "image/*"),
+        (File = "application/octet-stream"),
+        (PictureForm = "multipart/form-data"),
+        (Base64Pictures = "application/json"),
+    )),
+    responses(
+        (status = 200, description = "What the model says, or the picture with its boxes drawn.", content(
+            (Reply = "application/json"),
+            (File = "image/png"),
+            (File = "image/jpeg"),
+        )),
+        Problems<Asking>,
+    )
+)]
 pub(super) async fn detect(
     State(state): State<AppState>,
     parameters: Parameters<DetectParameters>,
@@ -114,40 +179,53 @@ async fn ask(
     let served = ServedModel(response.model.directory.name.clone());
     let answer = match render {
         Some(format) => drawing(response, format),
-        None => answer(response, pictures.as_list),
+        None => reply(response, pictures.as_list).map(|reply| axum::Json(reply).into_response()),
     };
     Ok((axum::Extension(served), answer).into_response())
 }
 
+/// What is answered as JSON.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum Reply {
+    /// To one picture.
+    One(Answer),
+    /// To several, or to a list of one.
+    Several(Answers),
+}
+
 /// Several pictures' answers, in the request's order.
-#[derive(Serialize)]
-struct Answers {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Answers {
     results: Vec<Entry>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum Entry {
     Answer(Answer),
-    Error { error: Problem },
+    /// What is wrong with this picture; the others are answered.
+    Error {
+        error: Problem,
+    },
 }
 
 /// The picture with its boxes drawn.
-fn drawing(mut response: InferResponse, format: PictureFormat) -> Response {
+fn drawing(mut response: InferResponse, format: PictureFormat) -> Result<Response> {
     let content_type = match format {
         PictureFormat::Png => "image/png",
         PictureFormat::Jpeg => "image/jpeg",
     };
     match response.results.pop() {
         Some(Ok(ImageResult { rendered: Some(file), .. })) => {
-            ([(header::CONTENT_TYPE, content_type)], file).into_response()
+            Ok(([(header::CONTENT_TYPE, content_type)], file).into_response())
         }
-        Some(Err(error)) => error.into_response(),
-        _ => InferError::new(ErrorKind::Internal, "the picture wasn't drawn").into_response(),
+        Some(Err(error)) => Err(error),
+        _ => Err(InferError::new(ErrorKind::Internal, "the picture wasn't drawn")),
     }
 }
 
-fn answer(response: InferResponse, as_list: bool) -> Response {
+fn reply(response: InferResponse, as_list: bool) -> Result<Reply> {
     let model = response.model;
     let mut results = response.results.into_iter().map(|result| result.map(|image| Answer::new(&model, image)));
     if as_list {
@@ -155,11 +233,8 @@ fn answer(response: InferResponse, as_list: bool) -> Response {
             Ok(answer) => Entry::Answer(answer),
             Err(error) => Entry::Error { error: error.into() },
         };
-        return axum::Json(Answers { results: results.map(entry).collect() }).into_response();
+        return Ok(Reply::Several(Answers { results: results.map(entry).collect() }));
     }
-    match results.next() {
-        Some(Ok(answer)) => axum::Json(answer).into_response(),
-        Some(Err(error)) => error.into_response(),
-        None => InferError::new(ErrorKind::Internal, "the picture got no result").into_response(),
-    }
+    let nothing = || Err(InferError::new(ErrorKind::Internal, "the picture got no result"));
+    results.next().unwrap_or_else(nothing).map(Reply::One)
 }

@@ -8,7 +8,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
+use super::openapi::{File, TINY_PICTURE};
 use crate::error::{ErrorKind, InferError, Result};
 
 /// The pictures of a request.
@@ -72,12 +74,24 @@ fn raw(body: Bytes) -> Result<Pictures> {
     Ok(Pictures { images: vec![body], as_list: false })
 }
 
-/// `{"image": base64}` or `{"images": [base64, ...]}`.
-#[derive(Deserialize)]
+/// `{"image": base64}` or `{"images": [base64, ...]}`: pictures' files in base64, or as `data:` URLs; one of the two keys.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({ "image": TINY_PICTURE }))]
 #[serde(deny_unknown_fields)]
-struct JsonBody {
+pub(super) struct Base64Pictures {
+    /// One picture; one answer.
     image: Option<String>,
+    /// Several; a list of answers.
     images: Option<Vec<String>>,
+}
+
+/// A form whose parts are pictures' files, of any name.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "`form` reads part by part; this tells of them")]
+pub(super) struct PictureForm {
+    /// The files.
+    #[schema(value_type = Vec<File>)]
+    image: Vec<Bytes>,
 }
 
 fn json(body: &[u8]) -> Result<Pictures> {
@@ -85,7 +99,7 @@ fn json(body: &[u8]) -> Result<Pictures> {
         return Err(empty_body());
     }
     let invalid = |message: String| InferError::new(ErrorKind::InvalidRequest, message);
-    let body: JsonBody =
+    let body: Base64Pictures =
         serde_json::from_slice(body).map_err(|error| invalid(format!("the body is not the JSON expected: {error}")))?;
     let (texts, as_list) = match (body.image, body.images) {
         (Some(image), None) => (vec![image], false),
@@ -137,7 +151,7 @@ fn broken_form(error: &MultipartError) -> InferError {
     unreadable(error.status(), "the form is malformed or broke off")
 }
 
-fn unreadable(status: StatusCode, otherwise: &str) -> InferError {
+pub(super) fn unreadable(status: StatusCode, otherwise: &str) -> InferError {
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         let message = "the body has more bytes than the server takes; send a smaller picture or fewer at once";
         return InferError::new(ErrorKind::PayloadTooLarge, message);

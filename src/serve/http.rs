@@ -4,26 +4,22 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::response::IntoResponse;
-use axum::routing::{get, post, put};
 use prometheus::TEXT_FORMAT;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::ask::{classify, detect};
+use super::openapi::problems::{Nothing, Problems, Readiness};
+use super::openapi::tags::SERVER;
 use super::state::AppState;
-use super::{log, models, page, v2};
+use super::{ask, docs, log, models, openapi, page, v2};
 use crate::error::{ErrorKind, InferError, Result};
 
 /// Every path of HTTP.
 pub(super) fn routes(state: &AppState) -> Router {
-    Router::new()
-        .route("/classify", post(classify))
-        .route("/detect", post(detect))
-        .route("/healthz", get(async || "ok"))
-        .route("/readyz", get(ready))
-        .route("/v1/models", get(models::list))
-        .route("/v1/models/{name}", put(models::load).delete(models::unload))
-        .route("/v1/log", get(log::show).put(log::change))
-        .route("/metrics", get(render_metrics))
-        .merge(v2::routes())
+    let (routes, document) = documented().split_for_parts();
+    routes
+        .merge(openapi::routes(document))
+        .merge(docs::routes())
         .merge(page::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(route_not_found)
@@ -31,10 +27,39 @@ pub(super) fn routes(state: &AppState) -> Router {
         .with_state(state.clone())
 }
 
+/// The paths that are for programs, each with its description.
+fn documented() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(ask::classify))
+        .routes(routes!(ask::detect))
+        .routes(routes!(healthy))
+        .routes(routes!(ready))
+        .routes(routes!(models::list))
+        .routes(routes!(models::load, models::unload))
+        .routes(routes!(log::show, log::change))
+        .routes(routes!(render_metrics))
+        .merge(v2::routes())
+}
+
+/// Whether the server lives
+#[utoipa::path(get, path = "/healthz", tag = SERVER, responses((status = 200, body = String, description = "It does."), Problems<Nothing>))]
+async fn healthy() -> &'static str {
+    "ok"
+}
+
+/// Whether the server wants traffic
+#[utoipa::path(get, path = "/readyz", tag = SERVER, responses((status = 200, body = String, description = "It does."), Problems<Readiness>))]
 async fn ready(State(state): State<AppState>) -> Result<&'static str> {
     state.engine.check_ready().map(|()| "ready")
 }
 
+/// Metrics
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = SERVER,
+    responses((status = 200, body = String, description = "In Prometheus's text format."), Problems<Nothing>)
+)]
 async fn render_metrics(State(state): State<AppState>) -> Result<impl IntoResponse> {
     let catalog = state.engine.models.catalog();
     let providers = catalog.models().map(|model| (&model.directory, model.placement.provider.name()));

@@ -4,29 +4,50 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use super::openapi::problems::{ChangingLog, Problems, Readiness};
+use super::openapi::tags::SERVER;
 use super::state::AppState;
 use crate::error::{ErrorKind, InferError, Result};
 use crate::telemetry::LogControl;
 
-#[derive(Serialize)]
+/// What the log lets through.
+#[derive(Serialize, ToSchema)]
 pub(super) struct LogFilter {
+    /// As `tracing` writes it: a level, or target=level pairs.
     filter: String,
 }
 
 /// What the URL of a change says.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChangeParameters {
+    /// A level, or target=level pairs.
+    #[param(example = "info,ort=warn")]
     filter: String,
 }
 
-/// `GET /v1/log`
+/// What the log lets through
+#[utoipa::path(
+    get,
+    path = "/v1/log",
+    tag = SERVER,
+    responses((status = 200, body = LogFilter, description = "The filter."), Problems<Readiness>)
+)]
 pub(super) async fn show(State(state): State<AppState>) -> Result<Json<LogFilter>> {
     Ok(Json(LogFilter { filter: log(&state)?.filter()? }))
 }
 
-/// `PUT /v1/log?filter=...`
+/// Let the log have another filter
+#[utoipa::path(
+    put,
+    path = "/v1/log",
+    tag = SERVER,
+    params(ChangeParameters),
+    responses((status = 200, body = LogFilter, description = "The new filter."), Problems<ChangingLog>)
+)]
 pub(super) async fn change(
     State(state): State<AppState>,
     parameters: std::result::Result<Query<ChangeParameters>, QueryRejection>,

@@ -1,9 +1,11 @@
 //! The faces of the server: they translate, and decide nothing.
 
 mod ask;
+mod asset;
 mod body;
 mod clients;
 mod connection;
+mod docs;
 mod doors;
 pub mod grpc;
 mod head_timer;
@@ -14,6 +16,7 @@ mod layers;
 mod log;
 mod models;
 mod observe;
+mod openapi;
 mod page;
 mod run;
 mod spans;

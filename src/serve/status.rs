@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tonic::Code;
+use utoipa::ToSchema;
 
 use crate::error::{ErrorKind, InferError};
 
@@ -53,13 +54,13 @@ pub(super) fn retry_after(kind: ErrorKind) -> Option<Duration> {
 }
 
 /// A failure as RFC 9457 problem details.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Problem {
     /// The status' own words.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// [`ErrorKind::code`]: stable, to match on.
+    /// Stable, to match on.
     code: &'static str,
     /// What happened and what to do about it.
     detail: String,

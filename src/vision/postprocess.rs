@@ -1,12 +1,13 @@
 //! From a network's raw outputs to named scores.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::{ErrorKind, InferError, Result};
 use crate::manifest::Activation;
 
 /// A label with its score.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Prediction {
     /// The label's text.
     pub label: String,

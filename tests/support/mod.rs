@@ -1,6 +1,7 @@
 //! What the tests of the request path share: a model with a network of the test's own, and a client without a socket.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
 
+pub mod documented;
 pub mod fake;
 pub mod grpc;
 
@@ -199,11 +200,16 @@ impl Reply {
     }
 }
 
+/// Sends a request, and holds the answer against the document.
 pub async fn send(service: &Router, request: Request<Body>) -> Reply {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = service.clone().oneshot(request).await.expect("the service always answers");
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.expect("the body is in memory").to_vec();
-    Reply { status: parts.status, headers: parts.headers, body }
+    let reply = Reply { status: parts.status, headers: parts.headers, body };
+    let content_type = reply.headers.get("content-type").map_or("", |value| value.to_str().expect("text"));
+    documented::check(service, &method, &path, reply.status.as_u16(), content_type, &reply.body).await;
+    reply
 }
 
 pub async fn get(service: &Router, path: &str) -> Reply {

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use ort::session::Session;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Providers, Refusal};
 use crate::manifest::Provider;
 use crate::model::{LoadError, LoadResult};
 
 /// What runs a network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Placement {
     /// The provider that runs it: the first in force that was given nodes.
     pub provider: Provider,

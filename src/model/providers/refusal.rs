@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::manifest::Provider;
 
 /// A provider that couldn't start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Refusal {
     /// Which.
     pub provider: Provider,

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::super::status::http_status;
 use crate::error::{ErrorKind, InferError, Result};
@@ -23,8 +24,10 @@ impl From<InferError> for Failed {
     }
 }
 
-#[derive(Serialize)]
-struct FailedBody {
+/// A failure, as the Open Inference Protocol tells it.
+#[derive(Serialize, ToSchema)]
+pub(in crate::serve) struct FailedBody {
+    /// What happened and what to do about it.
     error: String,
     /// Stable, to match on.
     code: &'static str,
@@ -44,28 +47,45 @@ impl IntoResponse for Failed {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// What a model says, in tensors.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InferAnswer)]
+pub(super) struct Body<'a> {
+    /// The model that answered.
     model_name: &'a str,
+    /// Its version.
     model_version: &'a str,
+    /// The request's.
     #[serde(skip_serializing_if = "str::is_empty")]
     id: &'a str,
+    /// The outputs, in the order that they were asked for.
     outputs: Vec<Output<'a>>,
 }
 
-#[derive(Serialize)]
+/// An output of a model.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OutputTensor)]
 struct Output<'a> {
+    /// Its name.
     name: &'a str,
+    /// Its elements' type, by the protocol's name.
     datatype: &'static str,
+    /// The length of each axis.
     shape: &'a [usize],
+    /// Of one whose bytes follow the JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     parameters: Option<BinaryData>,
+    /// Its elements, else: flat, in row-major order.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Vec<Value>>)]
     data: Option<Box<RawValue>>,
 }
 
-#[derive(Serialize)]
+/// How many of the bytes behind the JSON are a tensor's.
+#[derive(Serialize, ToSchema)]
 struct BinaryData {
+    /// So many.
     binary_data_size: usize,
 }
 

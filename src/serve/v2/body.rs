@@ -3,7 +3,9 @@
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
+use super::super::openapi::ASCII_PICTURE;
 use super::answer::HEADER_LENGTH;
 use super::flat::Flat;
 use crate::error::{ErrorKind, InferError, Result};
@@ -46,52 +48,82 @@ pub(super) fn division(headers: &HeaderMap) -> Result<Division> {
     }
 }
 
-#[derive(Deserialize)]
-struct Request {
+/// Tensors for one model.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = InferRequest, example = json!({
+    "inputs": [{ "name": "input", "shape": [1], "datatype": "BYTES", "data": [ASCII_PICTURE] }]
+}))]
+pub(super) struct Request {
+    /// The caller's own name for the request, given back in its answer.
     #[serde(default)]
     id: String,
+    /// What the model is given: its one input.
     inputs: Vec<Input>,
+    /// What is wanted of its outputs; all when empty.
     #[serde(default)]
     outputs: Vec<Output>,
     #[serde(default)]
     parameters: Parameters,
 }
 
-#[derive(Deserialize, Default)]
+/// How the request wants to be treated.
+#[derive(Deserialize, Default, ToSchema)]
+#[schema(as = InferParameters)]
 struct Parameters {
+    /// Whether outputs come as bytes behind the JSON, where they don't say so themselves.
     #[serde(default)]
     binary_data_output: bool,
+    /// 1 is high, all else normal.
     #[serde(default)]
+    #[schema(value_type = usize)]
     priority: u64,
+    /// Microseconds that the request may take.
     #[serde(default)]
+    #[schema(value_type = usize)]
     timeout: u64,
 }
 
-#[derive(Deserialize)]
+/// A tensor that a model is given.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = InputTensor)]
 struct Input {
+    /// The model's input's name.
     name: String,
+    /// The length of each axis: pictures first. A `BYTES` tensor has a picture's file in each element.
     shape: Vec<i64>,
+    /// `FP32`, prepared by the caller, or `BYTES`, pictures' files.
     datatype: String,
     #[serde(default)]
     parameters: InputParameters,
+    /// The elements, nested or flat, where they don't follow the JSON.
+    #[schema(value_type = Option<Vec<Value>>)]
     data: Option<Flat>,
 }
 
-#[derive(Deserialize, Default)]
+/// Where a tensor's elements are.
+#[derive(Deserialize, Default, ToSchema)]
 struct InputParameters {
+    /// So many of the bytes behind the JSON.
+    #[schema(value_type = Option<usize>)]
     binary_data_size: Option<u64>,
 }
 
-#[derive(Deserialize)]
+/// An output that is wanted.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = WantedOutput)]
 struct Output {
+    /// Its name.
     name: String,
     #[serde(default)]
     parameters: OutputParameters,
 }
 
-#[derive(Deserialize, Default)]
+/// How an output is wanted.
+#[derive(Deserialize, Default, ToSchema)]
 struct OutputParameters {
+    /// As bytes behind the JSON, or not.
     binary_data: Option<bool>,
+    /// Instead of the numbers so many of the largest, as `value:index:label`.
     classification: Option<usize>,
 }
 

@@ -6,13 +6,35 @@ use bytes::Bytes;
 
 use super::super::incoming;
 use super::super::layers::ServedModel;
+use super::super::openapi::File;
+use super::super::openapi::parameters::{DivisionHeader, TermsHeaders};
+use super::super::openapi::problems::{Failures, Inferring};
+use super::super::openapi::tags::PROTOCOL;
 use super::super::state::AppState;
-use super::answer::{Failed, answer};
-use super::body::{Division, Parsed, division, parse};
+use super::answer::{Body as AnswerBody, Failed, answer};
+use super::body::{Division, Parsed, Request as InferBody, division, parse};
 use super::names::Names;
 use crate::error::{ErrorKind, InferError, Result};
 use crate::oip::{DataType, Tensor, TensorRequest};
 
+/// Tensors in, tensors out
+///
+/// JSON; or JSON with tensors' bytes behind it; or, with `Inference-Header-Content-Length: 0`, the bytes of the one input alone: a
+/// picture's file, or its float32 values. The answer has its tensors' bytes behind its JSON where that is asked for.
+#[utoipa::path(
+    post,
+    path = "/infer",
+    tag = PROTOCOL,
+    params(DivisionHeader, TermsHeaders),
+    request_body(content((InferBody = "application/json"), (File = "application/octet-stream"))),
+    responses(
+        (status = 200, description = "The outputs.", content(
+            (AnswerBody<'_> = "application/json"),
+            (File = "application/octet-stream"),
+        )),
+        Failures<Inferring>,
+    )
+)]
 pub(super) async fn infer(
     State(state): State<AppState>,
     Names { model, version }: Names,

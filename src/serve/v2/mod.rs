@@ -5,42 +5,49 @@ mod body;
 mod flat;
 mod infer;
 mod names;
+mod repository;
 mod tell;
+mod told;
 
-use axum::Router;
 use axum::http::{Extensions, HeaderMap, StatusCode, Version};
-use axum::routing::{any, get, post};
+use axum::routing::{any, get};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tower_http::decompression::RequestDecompressionLayer;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use super::state::AppState;
 use crate::error::{ErrorKind, InferError};
 use answer::Failed;
+pub(super) use answer::FailedBody;
 
 /// The routes below `/v2`.
-pub(super) fn routes() -> Router<AppState> {
-    let model = Router::new()
-        .route("/", get(tell::model))
-        .route("/ready", get(tell::model_ready))
-        .route("/config", get(tell::model_config))
-        .route("/stats", get(tell::model_statistics))
-        .route("/infer", post(infer::infer).layer(compression()));
-    Router::new()
-        .route("/v2", get(tell::server))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    let model = OpenApiRouter::default()
+        .routes(routes!(tell::model))
+        .routes(routes!(tell::model_ready))
+        .routes(routes!(tell::model_config))
+        .routes(routes!(tell::model_statistics))
+        .routes(routes!(infer::infer).layer(compression()));
+    let (routes, document) = OpenApiRouter::default()
+        .routes(routes!(tell::server))
         .route("/v2/", get(tell::server))
-        .route("/v2/health/live", get(tell::live))
-        .route("/v2/health/ready", get(tell::ready))
-        .route("/v2/models/stats", get(tell::all_statistics))
+        .routes(routes!(tell::live))
+        .routes(routes!(tell::ready))
+        .routes(routes!(tell::all_statistics))
         .nest("/v2/models/{model}", model.clone())
         .nest("/v2/models/{model}/versions/{version}", model)
-        .route("/v2/repository/index", post(tell::index))
-        .route("/v2/repository/models/{model}/load", post(tell::load))
-        .route("/v2/repository/models/{model}/unload", post(tell::unload))
+        .routes(routes!(repository::index))
+        .routes(routes!(repository::load))
+        .routes(routes!(repository::unload))
         .route("/v2/{*path}", any(nothing))
+        .split_for_parts();
+    let routes = routes
         .method_not_allowed_fallback(other_method)
         // what is none of these is refused where bodies are read
-        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
+        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true));
+    OpenApiRouter::with_openapi(document).merge(routes.into())
 }
 
 /// Compresses tensors alone: clients that ask for it with every request don't expect it of anything else.

@@ -10,6 +10,7 @@ mod yolox;
 
 use ndarray::ArrayD;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 pub use mask::Mask;
 use mask::Masks;
@@ -47,7 +48,7 @@ pub struct DetectOptions {
 }
 
 /// A box on the original picture.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Detection {
     /// The label's text.
     pub label: String,
@@ -60,6 +61,7 @@ pub struct Detection {
     pub bounds: [f32; 4],
     /// The pixels that it covers, where the model says so.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub mask: Option<Mask>,
 }
 

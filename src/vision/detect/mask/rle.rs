@@ -1,14 +1,18 @@
 //! COCO's run-length encoding.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
+use utoipa::ToSchema;
 
 /// The pixels that a detection covers, as COCO writes them: `{"size": [height, width], "counts": "..."}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
 pub struct Mask {
+    /// Height and width of the picture.
     size: [u32; 2],
     /// Pixels in a row that aren't covered, then that are, and so on, down the columns from the left one on.
+    #[schema(rename = "counts", value_type = String)]
     runs: Vec<u64>,
     /// Where the last run ends.
+    #[schema(ignore)]
     end: u64,
 }
 
