@@ -8,14 +8,13 @@ const EVERY_MS = 2000;
 const LOOKS_SHOWN = 60;
 const NOTHING = "–";
 
-const DURATION = "cenet_request_duration_seconds";
+const DURATION = "cenet_image_duration_seconds";
 const STAGE = "cenet_stage_duration_seconds";
+const BATCH = "cenet_batch_size";
 
 const perSecond = (value) => `${value.toFixed(value < 10 ? 1 : 0)}/s`;
 const orNothing = (tell) => (value) => (value === null ? NOTHING : tell(value));
 
-// only requests that a model answered: the page's own looks are none of them
-const ofModels = ({ model }) => model !== "";
 const waiting = ({ stage }) => stage === "queue";
 const refused = ({ outcome }) => outcome !== "ok";
 
@@ -30,7 +29,7 @@ const GAUGES = [
   {
     title: "Latency",
     unit: "95% are quicker, about",
-    value: ({ before, now }) => scaled(quantile(before.samples, now.samples, DURATION, 0.95, ofModels)),
+    value: ({ before, now }) => scaled(quantile(before.samples, now.samples, DURATION, 0.95)),
     text: orNothing(milliseconds),
   },
   {
@@ -43,7 +42,7 @@ const GAUGES = [
   {
     title: "Batch",
     unit: "pictures a run, mean",
-    value: ({ before, now }) => ratio(now.pictures - before.pictures, now.runs - before.runs),
+    value: ({ since }) => ratio(since(`${BATCH}_sum`), since(`${BATCH}_count`)),
     text: orNothing((value) => value.toFixed(1)),
   },
   {
@@ -84,11 +83,8 @@ export function followServer() {
 }
 
 async function look() {
-  const [metrics, statistics] = await Promise.all([polled("/metrics"), polled("/v2/models/stats")]);
-  const samples = parsed(await metrics.text());
-  const { model_stats: models } = await statistics.json();
-  const all = (count) => models.reduce((total, model) => total + model[count], 0);
-  return { at: performance.now(), samples, pictures: all("inference_count"), runs: all("execution_count") };
+  const samples = parsed(await (await polled("/metrics")).text());
+  return { at: performance.now(), samples };
 }
 
 function show(panels, before, now) {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::profile::Profiling;
 use super::{GoldenPair, LoadError, LoadResult, OnnxSession, Providers, SessionOptions, folder::name_and_version};
 use crate::backend::{Signature, TensorInfo};
 use crate::batch::{BatchAxis, BatchPolicy};
@@ -68,6 +69,21 @@ impl ModelDirectory {
     /// As [`OnnxSession::load`].
     pub fn open_session(&self, threads: usize, providers: &Providers) -> LoadResult<OnnxSession> {
         let options = SessionOptions { threads, providers: providers.clone(), ..SessionOptions::default() };
+        OnnxSession::load(&self.model_path(), &options)
+    }
+
+    /// The same; what it runs is written down where `profiling` says.
+    ///
+    /// # Errors
+    /// As [`OnnxSession::load`].
+    pub(super) fn open_profiled_session(
+        &self,
+        threads: usize,
+        providers: &Providers,
+        profiling: Option<&Profiling>,
+    ) -> LoadResult<OnnxSession> {
+        let (profile, providers) = (profiling.map(Profiling::path), providers.clone());
+        let options = SessionOptions { threads, profile, providers, ..SessionOptions::default() };
         OnnxSession::load(&self.model_path(), &options)
     }
 

@@ -37,7 +37,8 @@ pub use inspect::{Inspection, inspect};
 pub use instances::{InstanceOptions, Instances};
 pub use load_error::{LoadError, LoadResult};
 pub use locate::locate;
-pub use profile::{NodeCount, profile};
+use profile::Profiling;
+pub use profile::{CeNodes, NodeCount, profile};
 pub use providers::{Placement, ProviderOptions, Providers, Refusal};
 pub use repository::{Repository, RepositoryOptions};
 pub use session::{OnnxSession, SessionOptions};
@@ -48,6 +49,7 @@ use crate::admission::Admission;
 use crate::backend::{Backend, Signature};
 use crate::batch::{BatchPolicy, Batcher};
 use crate::manifest::Provider;
+use crate::metrics::ModelMetrics;
 
 /// How models are loaded, as far as their manifests don't say.
 #[derive(Debug, Clone)]
@@ -101,6 +103,10 @@ pub struct Model {
     pub health: Health,
     /// What it has done.
     pub statistics: Statistics,
+    /// The same for `/metrics`; a version that is loaded anew counts on.
+    pub metrics: Arc<ModelMetrics>,
+    /// What was seen to run its Channel Equilibrium blocks at load.
+    pub ce_nodes: CeNodes,
     /// The way to the network.
     pub batcher: Batcher,
 }
@@ -120,7 +126,7 @@ impl Model {
         let batcher = Batcher::start(&directory.name, sessions, directory.batch_axis(), batching)
             .map_err(|error| LoadError::Runtime(format!("no thread for the model: {error}")))?;
         let queue_length = directory.manifest.batching.queue_length.map_or(options.queue_length, usize::from);
-        let admission = Arc::new(Admission::new(format!("in model {}", directory.name), queue_length));
+        let admission = Arc::new(Admission::in_model(&directory.name, queue_length));
         Ok(Self {
             directory,
             signature: opened.signature,
@@ -134,6 +140,8 @@ impl Model {
             canary: opened.canary,
             health: Health::default(),
             statistics: Statistics::default(),
+            metrics: Arc::default(),
+            ce_nodes: opened.ce_nodes,
             batcher,
         })
     }
@@ -156,6 +164,7 @@ struct Opened {
     /// The providers in force.
     providers: Providers,
     placement: Placement,
+    ce_nodes: CeNodes,
 }
 
 impl Opened {
@@ -167,12 +176,14 @@ impl Opened {
         let trial_threads = wanted.trial_threads();
         let largest_batch = directory.manifest.batching.max_size.map_or(options.batching.max_size, usize::from);
         let providers = Providers::of(directory, &options.providers, largest_batch)?;
-        let mut trial = directory.open_session(trial_threads, &providers)?;
+        let profiling = seen(Profiling::begin());
+        let mut trial = directory.open_profiled_session(trial_threads, &providers, profiling.as_ref())?;
         let (providers, placement) = (trial.providers().clone(), trial.placement().clone());
         let signature = trial.signature().clone();
         let head_outputs = directory.check_signature(&signature)?;
         let pair = directory.golden_pair(&signature)?;
         let golden = warm_up(directory, &mut trial, pair.as_ref())?;
+        let ce_nodes = profiling.and_then(|profiling| seen(ce_nodes(directory, &mut trial, profiling)));
         let again = Instant::now();
         warm_up(directory, &mut trial, pair.as_ref())?;
         let cores = available_parallelism().map_or(1, usize::from);
@@ -187,8 +198,20 @@ impl Opened {
             Some(pair) => Canary::of_pair(pair, directory.batch_axis()),
             None => Canary::of_zeros(&directory.preprocessor.shape()),
         };
-        Ok(Self { sessions, signature, head_outputs, golden, canary, instances, providers, placement })
+        let ce_nodes = ce_nodes.unwrap_or_default();
+        Ok(Self { sessions, signature, head_outputs, golden, canary, instances, providers, placement, ce_nodes })
     }
+}
+
+/// What can't be seen of a model doesn't keep it from being served.
+fn seen<T>(outcome: LoadResult<T>) -> Option<T> {
+    outcome.inspect_err(|error| tracing::warn!(%error, "what runs the model's blocks can't be seen")).ok()
+}
+
+/// What has run the Channel Equilibrium blocks of `session` so far.
+fn ce_nodes(directory: &ModelDirectory, session: &mut OnnxSession, profiling: Profiling) -> LoadResult<CeNodes> {
+    let blocks = GraphSummary::read(&directory.model_path())?.ce_blocks.len();
+    Ok(CeNodes::new(&profiling.end(session)?, blocks))
 }
 
 /// Runs `session` once: on the golden pair, or else on zeros.

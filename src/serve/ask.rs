@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::incoming::Incoming;
-use super::layers::ServedModel;
 use super::state::AppState;
 use super::status::Problem;
 use crate::answer::Answer;
@@ -111,12 +110,10 @@ async fn ask(
     let Incoming { pictures, terms } = incoming;
     let request = InferRequest { task, model, version, images: pictures.images, options, terms };
     let response = state.engine.infer(request).await?;
-    let served = ServedModel(response.model.directory.name.clone());
-    let answer = match render {
+    Ok(match render {
         Some(format) => drawing(response, format),
         None => answer(response, pictures.as_list),
-    };
-    Ok((axum::Extension(served), answer).into_response())
+    })
 }
 
 /// Several pictures' answers, in the request's order.
