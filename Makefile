@@ -129,6 +129,11 @@ test-swarm: $(CLIENTS_VENV)/installed ## update and kill servers of the image IM
 	$(CLIENTS_VENV)/bin/ruff format --check tests/swarm
 	CENET_IMAGE=$(IMAGE) $(CLIENTS_VENV)/bin/python -m pytest -q -rs --override-ini pythonpath=tests/docker tests/swarm
 
+# what needs no more than promtool is part of `make test`
+.PHONY: test-prometheus
+test-prometheus: $(RUNTIME) ## have a Prometheus scrape the server under load, where that is installed
+	$(CARGO) test --locked --test prometheus -- --ignored --nocapture
+
 .cache/%-venv/installed: tests/%/requirements.lock
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<

@@ -1,6 +1,7 @@
 //! What the tests of the request path share: a model with a network of the test's own, and a client without a socket.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
 
+pub mod deployed;
 pub mod fake;
 pub mod grpc;
 
