@@ -34,7 +34,7 @@ macro_rules! asset {
 const INDEX: Asset = asset!("index.html", "text/html; charset=utf-8");
 
 /// What the index refers to.
-const ASSETS: [Asset; 11] = [
+const ASSETS: [Asset; 12] = [
     asset!("style.css", "text/css; charset=utf-8"),
     asset!("icon.svg", "image/svg+xml"),
     asset!("app.js", JAVASCRIPT),
@@ -45,6 +45,7 @@ const ASSETS: [Asset; 11] = [
     asset!("options.js", JAVASCRIPT),
     asset!("picture.js", JAVASCRIPT),
     asset!("server.js", JAVASCRIPT),
+    asset!("spark.js", JAVASCRIPT),
     asset!("timings.js", JAVASCRIPT),
 ];
 
