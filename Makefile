@@ -147,6 +147,11 @@ test-openapi: $(OPENAPI_VENV)/installed $(RUNTIME) ## try the server out by its 
 	$(CARGO) build --locked
 	CENET_SERVE_BINARY=$(DEBUG_BINARY) $(OPENAPI_VENV)/bin/python -m pytest -q --override-ini pythonpath=tests/clients tests/openapi
 
+# what needs no more than promtool is part of `make test`
+.PHONY: test-prometheus
+test-prometheus: $(RUNTIME) ## have a Prometheus scrape the server under load, where that is installed
+	$(CARGO) test --locked --test prometheus -- --ignored --nocapture
+
 .cache/%-venv/installed: tests/%/requirements.lock
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<

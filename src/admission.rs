@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::error::{ErrorKind, InferError, Result};
+use crate::error::{ErrorKind, InferError, Rejection, Result};
 
 /// How much a request matters, by its sender's word.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -25,6 +25,8 @@ const RESERVED_PART: usize = 8;
 pub struct Admission {
     /// What is bounded, for messages.
     place: String,
+    /// What a request that finds no place is told as.
+    full: Rejection,
     limit: usize,
     all: Arc<Semaphore>,
     /// The places that normal priority may take.
@@ -37,16 +39,21 @@ pub struct Admission {
 pub struct Permit(#[expect(dead_code, reason = "held for its drop")] [Option<OwnedSemaphorePermit>; 2]);
 
 impl Admission {
+    /// A bound on the pictures of the whole server.
+    pub fn in_all(limit: usize) -> Self {
+        Self::new("in all".into(), Rejection::ServerFull, limit)
+    }
+
+    /// A bound on those of one model.
+    pub fn in_model(name: &str, limit: usize) -> Self {
+        Self::new(format!("in model {name}"), Rejection::QueueFull, limit)
+    }
+
     /// Lets `limit` pictures be in flight at once; an eighth of them, where there are eight, only with high priority. `place`
     /// completes the sentence "so many images are in flight ...".
-    pub fn new(place: impl Into<String>, limit: usize) -> Self {
+    fn new(place: String, full: Rejection, limit: usize) -> Self {
         let shared = limit - limit / RESERVED_PART;
-        Self {
-            place: place.into(),
-            limit,
-            all: Arc::new(Semaphore::new(limit)),
-            shared: Arc::new(Semaphore::new(shared)),
-        }
+        Self { place, full, limit, all: Arc::new(Semaphore::new(limit)), shared: Arc::new(Semaphore::new(shared)) }
     }
 
     /// Leave for `pictures` at once, or for none of them.
@@ -61,7 +68,7 @@ impl Admission {
         }
         let full = || {
             let message = format!("{} images are in flight {} already; try again in a moment", self.limit, self.place);
-            InferError::new(ErrorKind::Overloaded, message)
+            InferError::new(ErrorKind::Overloaded, message).because(self.full)
         };
         let shared = match priority {
             Priority::High => None,
@@ -75,6 +82,11 @@ impl Admission {
     pub fn in_flight(&self) -> usize {
         self.limit - self.all.available_permits()
     }
+
+    /// Pictures in flight at most.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
 }
 
 /// Bytes that a unit of [`MemoryBudget`] stands for: the semaphore counts to no more than `u32::MAX` at a time.
@@ -84,6 +96,7 @@ const BUDGET_UNIT_BYTES: u64 = 1024;
 #[derive(Debug, Clone)]
 pub struct MemoryBudget {
     limit_bytes: u64,
+    units_in_all: usize,
     units: Arc<Semaphore>,
 }
 
@@ -104,7 +117,7 @@ impl MemoryBudget {
     /// A budget of `limit_bytes`.
     pub fn new(limit_bytes: u64) -> Self {
         let units = usize::try_from(units(limit_bytes)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { limit_bytes, units: Arc::new(Semaphore::new(units)) }
+        Self { limit_bytes, units_in_all: units, units: Arc::new(Semaphore::new(units)) }
     }
 
     /// A share of `bytes`, rounded up to whole KiB.
@@ -119,8 +132,18 @@ impl MemoryBudget {
         let wanted = usize::try_from(units(bytes)).unwrap_or(usize::MAX);
         take(&self.units, wanted).map(MemoryShare).ok_or_else(|| {
             let message = "the memory set aside for bodies and pictures is in use; try again in a moment";
-            InferError::new(ErrorKind::Overloaded, message)
+            InferError::new(ErrorKind::Overloaded, message).because(Rejection::Memory)
         })
+    }
+
+    /// Bytes of it that are in use now.
+    pub fn used_bytes(&self) -> u64 {
+        self.units_in_all.saturating_sub(self.units.available_permits()) as u64 * BUDGET_UNIT_BYTES
+    }
+
+    /// Bytes of it in all.
+    pub fn limit_bytes(&self) -> u64 {
+        self.limit_bytes
     }
 }
 
@@ -142,7 +165,7 @@ mod tests {
 
     #[test]
     fn all_or_none() {
-        let admission = Admission::new("here", 3);
+        let admission = Admission::in_model("m", 3);
         let two = admission.admit(2, Priority::Normal).expect("two of three fit");
         assert_eq!(kind(admission.admit(2, Priority::Normal)), ErrorKind::Overloaded, "only one is left");
         let one = admission.admit(1, Priority::Normal).expect("one is left");
@@ -154,13 +177,13 @@ mod tests {
 
     #[test]
     fn more_than_ever_fit_is_the_callers_fault() {
-        assert_eq!(kind(Admission::new("here", 3).admit(4, Priority::High)), ErrorKind::InvalidRequest);
-        assert_eq!(kind(Admission::new("here", 8).admit(8, Priority::Normal)), ErrorKind::InvalidRequest);
+        assert_eq!(kind(Admission::in_model("m", 3).admit(4, Priority::High)), ErrorKind::InvalidRequest);
+        assert_eq!(kind(Admission::in_model("m", 8).admit(8, Priority::Normal)), ErrorKind::InvalidRequest);
     }
 
     #[test]
     fn high_priority_finds_a_place_when_normal_does_not() {
-        let admission = Admission::new("here", 16);
+        let admission = Admission::in_model("m", 16);
         let _crowd = admission.admit(14, Priority::Normal).expect("all but the reserved ones");
         assert_eq!(kind(admission.admit(1, Priority::Normal)), ErrorKind::Overloaded);
         let _urgent = admission.admit(2, Priority::High).expect("the reserved ones");
@@ -169,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_refused_request_holds_nothing() {
-        let admission = Admission::new("here", 16);
+        let admission = Admission::in_model("m", 16);
         let urgent = admission.admit(16, Priority::High).expect("all");
         assert_eq!(kind(admission.admit(1, Priority::Normal)), ErrorKind::Overloaded);
         drop(urgent);
@@ -181,6 +204,7 @@ mod tests {
         let budget = MemoryBudget::new(4096);
         assert_eq!(kind(budget.take(4097)), ErrorKind::PayloadTooLarge);
         let first = budget.take(3000).expect("three of four");
+        assert_eq!((budget.used_bytes(), budget.limit_bytes()), (3072, 4096));
         assert_eq!(kind(budget.take(1025)), ErrorKind::Overloaded);
         let _second = budget.take(1024).expect("the last");
         drop(first);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::error::{ErrorKind, InferError, Result};
+use crate::error::{ErrorKind, InferError, Rejection, Result};
 use crate::shutdown::Shutdown;
 
 /// The end of a request's time: its own, or that of the server, when that comes first. Clones end together.
@@ -47,10 +47,11 @@ impl Deadline {
             outcome = work => outcome,
             timeout = self.passed() => {
                 let message = format!("the request took longer than its {} ms", timeout.as_millis());
-                Err(InferError::new(ErrorKind::DeadlineExceeded, message))
+                Err(InferError::new(ErrorKind::DeadlineExceeded, message).because(Rejection::Deadline))
             }
             () = self.shutdown.cut_off() => {
-                Err(InferError::new(ErrorKind::Unavailable, "the server stopped before the answer was ready; send it again"))
+                let message = "the server stopped before the answer was ready; send it again";
+                Err(InferError::new(ErrorKind::Unavailable, message).because(Rejection::Draining))
             }
         }
     }

@@ -10,6 +10,43 @@ pub struct InferError {
     pub kind: ErrorKind,
     /// What happened and what to do about it, for the caller. Holds no path and no secret.
     pub message: String,
+    /// Why the server turned the request away, where it could have answered it at another time.
+    pub rejection: Option<Rejection>,
+}
+
+/// Why the server turned a request away that it could have answered at another time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rejection {
+    /// The model has as many pictures in flight as it may.
+    QueueFull,
+    /// The server has as many pictures in flight as it may.
+    ServerFull,
+    /// The memory for bodies and decoded pictures is in use.
+    Memory,
+    /// The model is out of service.
+    NotReady,
+    /// The server is on its way to its end.
+    Draining,
+    /// The request's time was up.
+    Deadline,
+}
+
+impl Rejection {
+    /// Each of them.
+    pub const ALL: [Self; 6] =
+        [Self::QueueFull, Self::ServerFull, Self::Memory, Self::NotReady, Self::Draining, Self::Deadline];
+
+    /// Its name in metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::ServerFull => "server_full",
+            Self::Memory => "memory",
+            Self::NotReady => "not_ready",
+            Self::Draining => "draining",
+            Self::Deadline => "deadline",
+        }
+    }
 }
 
 /// Longest message that is told.
@@ -27,7 +64,13 @@ impl InferError {
             message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
             message.push_str(" ...");
         }
-        Self { kind, message }
+        Self { kind, message, rejection: None }
+    }
+
+    /// The same, told as a rejection.
+    #[must_use]
+    pub fn because(self, rejection: Rejection) -> Self {
+        Self { rejection: Some(rejection), ..self }
     }
 }
 

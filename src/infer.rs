@@ -40,8 +40,10 @@ pub struct Engine {
     pub tracer: Tracer,
     /// What the log lets through, where the program has one.
     pub log: Option<LogControl>,
+    /// Whether requests and pictures are counted, and what is counted is told.
+    pub counts: bool,
     pub(crate) stages: Stages,
-    admission: Admission,
+    pub(crate) admission: Admission,
     limits: LimitOptions,
 }
 
@@ -56,9 +58,10 @@ impl Engine {
             metrics: Arc::new(Metrics::new()),
             shutdown: Shutdown::new(),
             model_calls: false,
+            counts: true,
             tracer: Tracer::off(),
             log: None,
-            admission: Admission::new("in all", usize::from(limits.max_images_in_flight)),
+            admission: Admission::in_all(usize::from(limits.max_images_in_flight)),
             limits: limits.clone(),
             stages: Stages {
                 cpu: CpuPool::new(limits.decode_threads).map_err(io::Error::other)?,
@@ -101,7 +104,7 @@ impl Engine {
     /// # Errors
     /// As [`MemoryBudget::take`].
     pub fn take_memory(&self, bytes: u64) -> Result<MemoryShare> {
-        self.stages.memory.take(bytes)
+        self.stages.memory.take(bytes).inspect_err(|error| self.reject(None, error))
     }
 
     /// The end of a request's time that begins now and whose sender allows it `wanted_ms`.
@@ -116,7 +119,14 @@ impl Engine {
     pub async fn infer(&self, request: InferRequest) -> Result<InferResponse> {
         request.options.check()?;
         let (name, version) = (request.model.as_deref(), request.version.as_deref());
-        let model = &Arc::clone(self.models.catalog().find(request.task, name, version)?);
+        let model = Arc::clone(self.models.catalog().find(request.task, name, version)?);
+        request.terms.asked.tell(&model);
+        let outcome = self.ask(&model, request).await;
+        outcome.inspect_err(|error| self.reject(Some(&model), error))
+    }
+
+    async fn ask(&self, model: &Arc<Model>, request: InferRequest) -> Result<InferResponse> {
+        model.health.check()?;
         if request.images.is_empty() {
             return Err(InferError::new(ErrorKind::InvalidRequest, "the request holds no image"));
         }
@@ -173,8 +183,19 @@ impl Engine {
 
     /// Counts what became of a picture or tensor.
     pub(crate) fn record(&self, model: &Model, outcome: std::result::Result<&Timings, &InferError>) {
-        self.metrics.record_image(&model.directory.name, outcome);
+        if self.counts {
+            model.metrics.record_image(outcome);
+        }
         model.health.record(outcome);
+    }
+
+    /// Counts `error` where it turns a request away, for the model that was asked, if any was.
+    pub(crate) fn reject(&self, model: Option<&Model>, error: &InferError) {
+        let Some(rejection) = error.rejection.filter(|_| self.counts) else { return };
+        match model {
+            Some(model) => model.metrics.record_rejection(rejection),
+            None => self.metrics.record_rejection(rejection),
+        }
     }
 
     /// A place for `pictures` in the server and in `model`, or for none of them.

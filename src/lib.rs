@@ -7,8 +7,8 @@
 //!   admission -> decode -> preprocess -> batch -> session -> postprocess
 //! ```
 //!
-//! Dependencies point one way: `serve -> {monitor, infer} -> model -> {batch, vision} ->
-//! {backend, manifest, admission, deadline, cpu} -> error`.
+//! Dependencies point one way: `serve -> {scrape, monitor, infer} -> model -> {batch, vision} ->
+//! {backend, manifest, admission, deadline, cpu, metrics} -> error`.
 //! `axum` and `tonic` are named in `serve` alone, `ort` in `model` alone.
 
 use tikv_jemallocator::Jemalloc;
@@ -35,6 +35,7 @@ pub mod monitor;
 pub mod oip;
 pub mod reading;
 pub mod request;
+mod scrape;
 pub mod serve;
 pub mod shutdown;
 mod stages;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 
+use crate::error::Result;
 use crate::infer::Engine;
 use crate::model::Model;
 
@@ -40,18 +41,26 @@ async fn suspect(models: &[Arc<Model>]) -> Arc<Model> {
 
 async fn examine(engine: &Engine, model: &Arc<Model>) {
     let (name, version) = (model.directory.name.as_str(), model.directory.version);
-    let Err(first) = model.ask_canary().await else {
+    let Err(first) = ask(engine, model).await else {
         if model.health.set_failing(None) {
             tracing::info!(model = name, version, "model answers again");
         }
         return;
     };
     tracing::warn!(model = name, version, reason = first.message, "canary failed; it is sent once more");
-    let Err(second) = model.ask_canary().await else { return };
+    let Err(second) = ask(engine, model).await else { return };
     if model.health.set_failing(Some(second.message.clone())) {
         tracing::error!(model = name, version, reason = second.message, "model is out of service");
         reload(engine, model).await;
     }
+}
+
+async fn ask(engine: &Engine, model: &Model) -> Result<()> {
+    let outcome = model.ask_canary().await;
+    if engine.counts {
+        model.metrics.record_canary(&outcome);
+    }
+    outcome
 }
 
 /// Puts a fresh copy in the place of `model`, unless it took the place of a failing one itself.

@@ -1,6 +1,6 @@
 //! What is asked and what is answered: the types that both faces and every step of a request's way share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,12 +47,37 @@ pub struct Terms {
     pub body: Option<MemoryShare>,
     /// What is told of it belongs here.
     pub trace: Trace,
+    /// Whom it asks, once that is known.
+    pub asked: Asked,
+}
+
+/// The model that a request asks, for whoever watches the request; of a stream, the first one. Clones are of one request.
+#[derive(Debug, Clone, Default)]
+pub struct Asked(Arc<OnceLock<Arc<Model>>>);
+
+impl Asked {
+    /// Tells whom.
+    pub(crate) fn tell(&self, model: &Arc<Model>) {
+        // a stream's later requests may ask others
+        let _ = self.0.set(Arc::clone(model));
+    }
+
+    /// The model, where it is known.
+    pub fn model(&self) -> Option<&Arc<Model>> {
+        self.0.get()
+    }
 }
 
 impl Terms {
     /// No haste and no limit: for a program that asks itself.
     pub fn at_leisure() -> Self {
-        Self { deadline: Deadline::never(), priority: Priority::Normal, body: None, trace: Trace::none() }
+        Self {
+            deadline: Deadline::never(),
+            priority: Priority::Normal,
+            body: None,
+            trace: Trace::none(),
+            asked: Asked::default(),
+        }
     }
 }
 

@@ -115,7 +115,9 @@ impl Preparation {
 
     /// The picture, and what it takes of the memory.
     fn decode(&self, file: &[u8]) -> Result<(RgbImage, MemoryShare)> {
-        let share = self.memory.take(read_header(file, &self.limits)?.decoded_bytes())?;
+        let bytes = read_header(file, &self.limits)?.decoded_bytes();
+        let share = self.memory.take(bytes)?;
+        self.model.metrics.record_decoded(bytes);
         let picture = decode(file, (&self.model.directory.manifest.preprocess).into(), &self.limits)?;
         Ok((picture, share))
     }

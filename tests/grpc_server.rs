@@ -83,8 +83,8 @@ async fn a_method_that_nobody_serves_is_unimplemented_and_not_counted_by_name() 
     let request = Request::post("/cenet.v1.Vision/Guess").header("content-type", "application/grpc");
     let reply = send(&grpc_service(&engine), request.body(Body::empty()).expect("a request")).await;
     assert_eq!((reply.status.as_u16(), &reply.headers["grpc-status"]), (200, &"12".parse().expect("a header")));
-    let metrics = engine.metrics.render().expect("text");
-    assert!(metrics.contains(r#"route="none",status="UNIMPLEMENTED"} 1"#), "{metrics}");
+    let metrics = engine.gather().to_text().expect("text");
+    assert!(metrics.contains(r#"protocol="grpc",route="",status="UNIMPLEMENTED",version=""} 1"#), "{metrics}");
 }
 
 #[tokio::test]

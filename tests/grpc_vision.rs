@@ -271,12 +271,14 @@ async fn calls_are_counted_by_method_model_and_status() {
     let metrics = String::from_utf8(metrics.body).expect("text");
     for (method, model, status) in [
         ("Classify", "colors", "OK"),
-        ("Classify", "", "INVALID_ARGUMENT"),
-        ("ClassifyStream", "", "OK"),
+        ("Classify", "colors", "INVALID_ARGUMENT"),
+        ("ClassifyStream", "colors", "OK"),
         ("ClassifyStream", "", "CANCELLED"),
     ] {
+        let version = if model.is_empty() { "" } else { "1" };
         let counted = format!(
-            "cenet_requests_total{{model=\"{model}\",route=\"/cenet.v1.Vision/{method}\",status=\"{status}\"}} 1"
+            "cenet_requests_total{{model=\"{model}\",protocol=\"grpc\",route=\"/cenet.v1.Vision/{method}\",\
+             status=\"{status}\",version=\"{version}\"}} 1"
         );
         assert!(metrics.contains(&counted), "{counted} is missing in\n{metrics}");
     }

@@ -86,13 +86,13 @@ async fn models_health_and_metrics_are_told() {
     assert!(metrics.content_type().starts_with("text/plain; version=0.0.4"));
     let text = String::from_utf8(metrics.body).expect("text");
     for line in [
-        r#"cenet_requests_total{model="colors",route="/classify",status="200"} 1"#,
-        r#"cenet_requests_total{model="colors",route="/classify",status="415"} 1"#,
-        r#"cenet_requests_total{model="",route="/classify",status="404"} 1"#,
-        r#"cenet_images_total{model="colors",outcome="ok"} 1"#,
-        r#"cenet_images_total{model="colors",outcome="unsupported_image"} 1"#,
-        r#"cenet_stage_duration_seconds_count{model="colors",stage="inference"} 1"#,
-        r#"cenet_request_duration_seconds_count{model="colors",route="/classify",status="200"} 1"#,
+        r#"cenet_requests_total{model="colors",protocol="http",route="/classify",status="200",version="1"} 1"#,
+        r#"cenet_requests_total{model="colors",protocol="http",route="/classify",status="415",version="1"} 1"#,
+        r#"cenet_requests_total{model="",protocol="http",route="/classify",status="404",version=""} 1"#,
+        r#"cenet_images_total{model="colors",outcome="ok",version="1"} 1"#,
+        r#"cenet_images_total{model="colors",outcome="unsupported_image",version="1"} 1"#,
+        r#"cenet_stage_duration_seconds_count{model="colors",stage="inference",version="1"} 1"#,
+        r#"cenet_image_duration_seconds_count{model="colors",version="1"} 1"#,
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }

@@ -58,7 +58,7 @@ async function askModel() {
   const { signal } = underWay;
   const path = address(question.model, question.options);
   byId("curl").textContent = curlLine(path, picture.name);
-  byId("command").hidden = false;
+  byId("request").hidden = false;
   document.body.classList.add("asking");
   try {
     const answer = await ask(path, picture, signal);
@@ -75,12 +75,17 @@ function showAnswer(answer) {
   byId("summary").textContent = `${words} · ${milliseconds(answer.timings_ms.total)}`;
   showTimings(answer.timings_ms);
   byId("json").textContent = JSON.stringify(answer, null, 2);
-  byId("result").hidden = false;
+  setAnswered(true);
+}
+
+/** Only an answer has findings, times and JSON. */
+function setAnswered(answered) {
+  for (const id of ["result", "time", "answered"]) byId(id).hidden = !answered;
 }
 
 function showProblem({ title, detail, code, message }) {
   byId("summary").textContent = "";
-  byId("result").hidden = true;
+  setAnswered(false);
   clearBoxes();
   const parts = [element("strong", "", title ?? "The page failed"), element("p", "", detail ?? message)];
   if (code) parts.push(element("code", "", code));

@@ -14,8 +14,10 @@ export function showFindings({ predictions, detections, image }) {
   const drawn = (detections ?? []).map((detection) => box(detection, image));
   byId("boxes").replaceChildren(...drawn);
   drawn.forEach((one, position) => pair(bars[position], one));
+  const kinds = counted(detections ?? []);
+  offerKinds(kinds, (label) => found.flatMap((one, at) => (one.label === label ? [bars[at], drawn[at]] : [])));
   if (image) byId("shown").style.aspectRatio = `${image.width} / ${image.height}`;
-  return predictions ? bestLabel(predictions) : counted(detections);
+  return predictions ? bestLabel(predictions) : inWords(kinds);
 }
 
 /** Takes the boxes off the picture. */
@@ -45,23 +47,49 @@ function box({ label, index, score, box: [left, top, right, bottom] }, { width, 
   return made;
 }
 
-/** Points at both where the pointer is at one. */
-function pair(...both) {
-  const point = (pointed) => both.forEach((one) => one.classList.toggle("pointed", pointed));
-  for (const one of both) {
-    one.addEventListener("pointerenter", () => point(true));
-    one.addEventListener("pointerleave", () => point(false));
+/** Points at both where the pointer is at one, or the keyboard at the row. */
+function pair(row, box) {
+  const point = (pointed) => [row, box].forEach((one) => one.classList.toggle("pointed", pointed));
+  row.tabIndex = 0;
+  for (const [one, begin, end] of [[row, "pointerenter", "pointerleave"], [box, "pointerenter", "pointerleave"], [row, "focus", "blur"]]) {
+    one.addEventListener(begin, () => point(true));
+    one.addEventListener(end, () => point(false));
   }
+}
+
+/** A button for each kind that takes what `of` it there is out of sight, and brings it back. */
+function offerKinds(kinds, of) {
+  const buttons = kinds.map(({ label, index, count }) => {
+    const button = element("button", "kind", `${count} ${readable(label)}`);
+    button.type = "button";
+    button.style.setProperty("--hue", hue(index));
+    button.setAttribute("aria-pressed", "true");
+    button.addEventListener("click", () => {
+      const shown = button.getAttribute("aria-pressed") !== "true";
+      button.setAttribute("aria-pressed", shown);
+      of(label).forEach((one) => (one.hidden = !shown));
+    });
+    return button;
+  });
+  byId("kinds").replaceChildren(...buttons);
+  byId("kinds").hidden = buttons.length === 0;
 }
 
 function bestLabel([best]) {
   return best ? `Most likely: ${readable(best.label)}` : "No label reaches the lowest score";
 }
 
+/** How many of each label, most first. */
 function counted(detections) {
   const counts = new Map();
-  for (const { label } of detections) counts.set(label, (counts.get(label) ?? 0) + 1);
-  const parts = [...counts].map(([label, count]) => `${count} ${readable(label)}`);
+  for (const { label, index } of detections) {
+    counts.set(label, { label, index, count: (counts.get(label)?.count ?? 0) + 1 });
+  }
+  return [...counts.values()].sort((one, other) => other.count - one.count);
+}
+
+function inWords(kinds) {
+  const parts = kinds.map(({ label, count }) => `${count} ${readable(label)}`);
   return parts.length > 0 ? `Found: ${parts.join(", ")}` : "No box reaches the lowest score";
 }
 

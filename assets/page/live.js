@@ -3,53 +3,58 @@
 import { byId, element, milliseconds } from "./dom.js";
 import { parsed, quantile, sum } from "./metrics.js";
 import { polled } from "./server.js";
+import { sparkline } from "./spark.js";
 
 const EVERY_MS = 2000;
 const LOOKS_SHOWN = 60;
 const NOTHING = "–";
 
-const DURATION = "cenet_request_duration_seconds";
+const IMAGES = "cenet_images_total";
+const DURATION = "cenet_image_duration_seconds";
 const STAGE = "cenet_stage_duration_seconds";
+const BATCH = "cenet_batch_size";
+const READY = "cenet_ready";
 
 const perSecond = (value) => `${value.toFixed(value < 10 ? 1 : 0)}/s`;
-const orNothing = (tell) => (value) => (value === null ? NOTHING : tell(value));
+const count = (value) => value.toFixed(value < 0.005 ? 0 : value < 1 ? 2 : value < 10 ? 1 : 0);
 
-// only requests that a model answered: the page's own looks are none of them
-const ofModels = ({ model }) => model !== "";
+const answered = ({ outcome }) => outcome === "ok";
 const waiting = ({ stage }) => stage === "queue";
-const refused = ({ outcome }) => outcome !== "ok";
+// a picture that found no memory is among those that failed
+const turnedAway = ({ reason, model }) => reason !== "memory" || model === "";
 
-/** Each value from two looks: `since` is a sum's growth, `seconds` the time between. */
+/** Each value from two looks: `since` is a sum's growth, `below` a share's latency, `seconds` the time between. */
 const GAUGES = [
   {
     title: "Throughput",
     unit: "pictures answered",
-    value: ({ since, seconds }) => since("cenet_images_total", ({ outcome }) => outcome === "ok") / seconds,
+    value: ({ since, seconds }) => since(IMAGES, answered) / seconds,
     text: perSecond,
   },
   {
     title: "Latency",
     unit: "95% are quicker, about",
-    value: ({ before, now }) => scaled(quantile(before.samples, now.samples, DURATION, 0.95, ofModels)),
-    text: orNothing(milliseconds),
+    value: ({ below }) => below(0.95),
+    text: milliseconds,
   },
   {
     title: "Queue",
     unit: "pictures waiting, mean",
     // Little's law: the time waited in a second is how many waited
     value: ({ since, seconds }) => since(`${STAGE}_sum`, waiting) / seconds,
-    text: (value) => value.toFixed(value < 10 ? 2 : 0),
+    text: count,
   },
   {
     title: "Batch",
     unit: "pictures a run, mean",
-    value: ({ before, now }) => ratio(now.pictures - before.pictures, now.runs - before.runs),
-    text: orNothing((value) => value.toFixed(1)),
+    value: ({ since }) => ratio(since(`${BATCH}_sum`), since(`${BATCH}_count`)),
+    text: count,
   },
   {
     title: "Errors",
-    unit: "pictures refused or failed",
-    value: ({ since, seconds }) => since("cenet_images_total", refused) / seconds,
+    unit: "pictures failed or turned away",
+    value: ({ since, seconds }) =>
+      (since(IMAGES, (labels) => !answered(labels)) + since("cenet_rejections_total", turnedAway)) / seconds,
     text: perSecond,
   },
 ];
@@ -64,10 +69,12 @@ export function followServer() {
     try {
       const now = await look();
       if (last) show(panels, last, now);
+      tellState(sum(now.samples, READY) > 0 ? "ready" : "not ready");
       last = now;
       byId("live-note").textContent = "";
     } catch (problem) {
       last = null;
+      tellState(problem.code === "unreachable" ? "unreachable" : "");
       byId("live-note").textContent = problem.message;
     }
     timer = document.hidden ? null : setTimeout(follow, EVERY_MS);
@@ -83,44 +90,44 @@ export function followServer() {
   follow();
 }
 
+function tellState(state) {
+  // told anew only where it changes: a screen reader says each change
+  if (byId("state").textContent === state) return;
+  byId("state").textContent = state;
+  byId("state").dataset.state = state;
+}
+
 async function look() {
-  const [metrics, statistics] = await Promise.all([polled("/metrics"), polled("/v2/models/stats")]);
-  const samples = parsed(await metrics.text());
-  const { model_stats: models } = await statistics.json();
-  const all = (count) => models.reduce((total, model) => total + model[count], 0);
-  return { at: performance.now(), samples, pictures: all("inference_count"), runs: all("execution_count") };
+  const samples = parsed(await (await polled("/metrics")).text());
+  return { at: performance.now(), samples };
 }
 
 function show(panels, before, now) {
   const since = (name, wanted) => sum(now.samples, name, wanted) - sum(before.samples, name, wanted);
-  const looks = { before, now, since, seconds: (now.at - before.at) / 1000 };
-  GAUGES.forEach(({ value, text }, position) => {
+  const below = (share) => scaled(quantile(before.samples, now.samples, DURATION, share));
+  const looks = { since, below, seconds: (now.at - before.at) / 1000 };
+  panels.forEach(({ add }, position) => {
     // a model that was unloaded takes its counts along
-    const seen = value(looks);
-    panels[position].add(seen === null ? null : Math.max(0, seen), text);
+    const seen = GAUGES[position].value(looks);
+    add(seen === null ? null : Math.max(0, seen));
   });
 }
 
-function panel({ title, unit }) {
+function panel({ title, unit, text }) {
   const number = element("dd", "number", NOTHING);
-  const history = element("dd", "history");
-  history.setAttribute("aria-hidden", "true");
+  const { root: drawing, draw } = sparkline(LOOKS_SHOWN);
+  const most = element("dd", "most");
   const values = [];
-  const add = (value, text) => {
-    number.textContent = text(value);
-    values.push(value ?? 0);
+  const add = (value) => {
+    number.textContent = value === null ? NOTHING : text(value);
+    values.push(value);
     values.splice(0, values.length - LOOKS_SHOWN);
-    const highest = Math.max(...values) || 1;
-    history.replaceChildren(...values.map((one) => column(one / highest)));
+    const highest = Math.max(...values.map((one) => one ?? 0));
+    most.textContent = highest > 0 ? `up to ${text(highest)}` : "";
+    draw(values);
   };
-  const name = element("dt", "", title);
-  return { root: element("div", "gauge", name, number, element("dd", "hint", unit), history), add };
-}
-
-function column(share) {
-  const made = element("span", "");
-  made.style.height = `${100 * share}%`;
-  return made;
+  const history = element("dd", "history", drawing);
+  return { root: element("div", "gauge", element("dt", "", title), number, element("dd", "hint", unit), history, most), add };
 }
 
 const scaled = (seconds) => (seconds === null ? null : 1000 * seconds);

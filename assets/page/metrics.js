@@ -19,7 +19,7 @@ export function sum(samples, name, wanted = () => true) {
 }
 
 /** The value below which `share` of what a histogram counted between two looks lies, in its unit; null where it counted nothing. */
-export function quantile(before, now, name, share, wanted) {
+export function quantile(before, now, name, share, wanted = () => true) {
   const bounds = [...new Set(now.filter((one) => one.name === `${name}_bucket`).map(({ labels }) => labels.le))];
   const upTo = (le) => {
     const within = (labels) => labels.le === le && wanted(labels);

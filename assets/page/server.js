@@ -29,7 +29,7 @@ export async function ask(path, picture, signal) {
 
 /** The same request, for a shell. */
 export function curlLine(path, name) {
-  return `curl --data-binary ${quoted(`@${name}`)} ${quoted(location.origin + path)}`;
+  return `curl --data-binary ${quoted(`@${name}`)} \\\n  ${quoted(location.origin + path)}`;
 }
 
 /** A text or JSON that is polled; the answer is never a stored one. */

@@ -2,7 +2,7 @@
 //!
 //! An inference so small that little but the face is left of it: 768 bytes of tensor in, three numbers out, a network that takes their
 //! mean. It is asked over HTTP (`/v2`, binary tensors) and over gRPC (`ModelInfer`), beside an echo of the same bytes by bare axum and by
-//! bare tonic, and beside the same inference without a face. All in turns, so that a machine whose speed drifts is fair to each;
+//! bare tonic, beside a server that counts nothing (`--metrics false`), and beside the same inference without a face. All in turns, so that a machine whose speed drifts is fair to each;
 //! every server has a runtime of one thread, the clients another.
 
 mod connection;
@@ -178,6 +178,7 @@ fn main() {
     let options = Options::parse();
     let (served, echoing) = (one_thread("server"), one_thread("echo"));
     let server = served.block_on(Running::start(ping(), &[]));
+    let silent = served.block_on(Running::start(ping(), &["--metrics", "false"]));
     let engine = Arc::new(Engine::new(ping(), &LimitOptions::default()).expect("threads"));
     let [echo_http, echo_grpc] = echoing.block_on(async { [echo::http().await, echo::grpc().await] });
     let ways = [
@@ -186,10 +187,12 @@ fn main() {
         ("gRPC, bare tonic's echo", Way::Grpc(echo_grpc)),
         ("gRPC, ModelInfer", Way::Grpc(server.grpc)),
         ("inference without a face", Way::Direct),
+        ("HTTP, counting nothing", Way::Http(silent.http)),
+        ("gRPC, counting nothing", Way::Grpc(silent.grpc)),
     ];
     let clients = Builder::new_current_thread().enable_all().build().expect("a runtime");
     for count in [1, 8] {
-        let mut measured = [const { Measured { per_second: Vec::new(), median_us: Vec::new() } }; 5];
+        let mut measured = [const { Measured { per_second: Vec::new(), median_us: Vec::new() } }; 7];
         for _ in 0..options.rounds {
             for ((_, way), measured) in ways.iter().zip(&mut measured) {
                 let duration = Duration::from_millis(options.turn_ms);
@@ -204,6 +207,10 @@ fn main() {
             let share = ratio(&measured[served].per_second, &measured[echo].per_second);
             let longer = ratio(&measured[served].median_us, &measured[echo].median_us);
             println!("  {face}: {share:.2} of the echo's requests, {longer:.2} of its latency");
+        }
+        for (face, [counting, silent]) in [("HTTP", [1, 5]), ("gRPC", [3, 6])] {
+            let share = ratio(&measured[counting].per_second, &measured[silent].per_second);
+            println!("  {face}: {share:.3} of the requests that are answered without metrics");
         }
     }
 }

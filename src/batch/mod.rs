@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ndarray::ArrayD;
+use prometheus::Histogram;
 use tokio::sync::oneshot;
 
 pub use queue::BatchPolicy;
@@ -136,7 +137,12 @@ impl Batcher {
 
     /// How often the network was run.
     pub fn executions(&self) -> u64 {
-        self.shared.executions()
+        self.batches().get_sample_count()
+    }
+
+    /// Pictures in each run of the network.
+    pub fn batches(&self) -> &Histogram {
+        self.shared.batches()
     }
 
     /// Pictures that wait for the network.

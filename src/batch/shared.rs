@@ -1,19 +1,22 @@
 //! The queue between the callers and the threads that own a network's instances.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use prometheus::Histogram;
 
 use super::Job;
 use super::queue::{BatchPolicy, Queue, Sessions};
 use crate::admission::Priority;
+use crate::metrics::batch_sizes;
 
 /// A queue with somebody to wake when it changes.
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    executions: AtomicU64,
+    /// Pictures in each run of the network.
+    batches: Histogram,
 }
 
 #[derive(Debug)]
@@ -31,7 +34,7 @@ impl Shared {
         Self {
             state: Mutex::new(State { queue: Queue::new(policy), sessions, closed: false }),
             changed: Condvar::new(),
-            executions: AtomicU64::new(0),
+            batches: batch_sizes(),
         }
     }
 
@@ -46,14 +49,14 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// The network is run once more.
-    pub(super) fn count_execution(&self) {
-        self.executions.fetch_add(1, Ordering::Relaxed);
+    /// The network is run once more, on so many pictures.
+    pub(super) fn count_batch(&self, pictures: usize) {
+        self.batches.observe(pictures as f64);
     }
 
-    /// How often the network was run.
-    pub(super) fn executions(&self) -> u64 {
-        self.executions.load(Ordering::Relaxed)
+    /// Pictures in each run of the network.
+    pub(super) fn batches(&self) -> &Histogram {
+        &self.batches
     }
 
     /// Pictures that wait.

@@ -18,7 +18,7 @@ pub(super) fn run(mut backend: Box<dyn Backend>, axis: BatchAxis, shared: &Share
     let mut done = 0;
     while let Some(batch) = shared.next_batch(done) {
         done = batch.len();
-        shared.count_execution();
+        shared.count_batch(done);
         answer_all(backend.as_mut(), axis, batch);
     }
 }

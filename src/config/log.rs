@@ -11,6 +11,10 @@ pub struct LogOptions {
     /// How a line of the log looks
     #[arg(long, env = "CENET_LOG_FORMAT", value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+
+    /// Whether requests are counted and told at /metrics
+    #[arg(long, env = "CENET_METRICS", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub metrics: bool,
 }
 
 /// How a line of the log looks.

@@ -81,12 +81,11 @@ impl Catalog {
         self.entries().filter_map(|(_, _, entry)| entry.model.as_ref())
     }
 
-    /// The model called `name`, or without a name the only one of `task`; unless a version is named its default version, or else its
+    /// The model called `name`, whatever its state, or without a name the only one of `task`; unless a version is named its default version, or else its
     /// newest.
     ///
     /// # Errors
-    /// `ModelNotFound`, `InvalidParameter` when a name or version is needed or malformed, `WrongTask`, `Unavailable` for a model that
-    /// isn't ready.
+    /// `ModelNotFound`, `InvalidParameter` when a name or version is needed or malformed, `WrongTask`.
     pub fn find(&self, task: Task, name: Option<&str>, version: Option<&str>) -> Result<&Arc<Model>> {
         let name = match name {
             Some(name) => name,
@@ -98,7 +97,6 @@ impl Catalog {
             let message = format!("the task of model {name} is {own}: POST to /{own}, or name a model for {task}");
             return Err(InferError::new(ErrorKind::WrongTask, message));
         }
-        model.health.check()?;
         Ok(model)
     }
 

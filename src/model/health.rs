@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::error::{ErrorKind, InferError, Result};
+use crate::error::{ErrorKind, InferError, Rejection, Result};
 
 /// Failures of the network in a row that make a model suspect. They may be their pictures' fault: a canary decides.
 const SUSPICIOUS_FAILURES: u32 = 5;
@@ -67,7 +67,10 @@ impl Health {
     pub fn check(&self) -> Result<()> {
         match self.failing().as_ref() {
             None => Ok(()),
-            Some(reason) => Err(InferError::new(ErrorKind::Unavailable, format!("the model isn't ready: {reason}"))),
+            Some(reason) => {
+                let message = format!("the model isn't ready: {reason}");
+                Err(InferError::new(ErrorKind::Unavailable, message).because(Rejection::NotReady))
+            }
         }
     }
 

@@ -40,7 +40,8 @@ pub use instances::{InstanceOptions, Instances};
 pub use load_error::{LoadError, LoadResult};
 pub use locate::locate;
 pub use plan::{Coverage, Network, Origin, PlanOptions};
-pub use profile::{NodeCount, profile};
+use profile::Profiling;
+pub use profile::{CeNodes, NodeCount, profile};
 pub use providers::{Placement, ProviderOptions, Providers, Refusal};
 pub use repository::{Repository, RepositoryOptions};
 pub use session::{OnnxSession, SessionOptions};
@@ -51,6 +52,7 @@ use crate::admission::Admission;
 use crate::backend::{Backend, Signature};
 use crate::batch::{BatchPolicy, Batcher};
 use crate::manifest::Provider;
+use crate::metrics::ModelMetrics;
 
 /// How models are loaded, as far as their manifests don't say.
 #[derive(Debug, Clone)]
@@ -107,6 +109,10 @@ pub struct Model {
     pub health: Health,
     /// What it has done.
     pub statistics: Statistics,
+    /// The same for `/metrics`; a version that is loaded anew counts on.
+    pub metrics: Arc<ModelMetrics>,
+    /// What was seen to run its Channel Equilibrium blocks at load.
+    pub ce_nodes: CeNodes,
     /// The way to the network.
     pub batcher: Batcher,
 }
@@ -126,7 +132,7 @@ impl Model {
         let batcher = Batcher::start(&directory.name, sessions, directory.batch_axis(), batching)
             .map_err(|error| LoadError::Runtime(format!("no thread for the model: {error}")))?;
         let queue_length = directory.manifest.batching.queue_length.map_or(options.queue_length, usize::from);
-        let admission = Arc::new(Admission::new(format!("in model {}", directory.name), queue_length));
+        let admission = Arc::new(Admission::in_model(&directory.name, queue_length));
         Ok(Self {
             directory,
             signature: opened.signature,
@@ -140,6 +146,8 @@ impl Model {
             canary: opened.canary,
             health: Health::default(),
             statistics: Statistics::default(),
+            metrics: Arc::default(),
+            ce_nodes: opened.ce_nodes,
             batcher,
         })
     }
@@ -163,6 +171,7 @@ struct Opened {
     providers: Providers,
     placement: Placement,
     network: Network,
+    ce_nodes: CeNodes,
 }
 
 impl Opened {
@@ -172,12 +181,16 @@ impl Opened {
         let declared = InstanceOptions { count: declared.instances.into(), threads: declared.threads.into() };
         let wanted = declared.or(options.instances);
         let trial_threads = wanted.trial_threads();
-        let (network, mut trial) = start(directory, options, trial_threads)?;
+        let profiling = seen(Profiling::begin());
+        let profile = profiling.as_ref().map(Profiling::path);
+        let first = SessionOptions { threads: trial_threads, profile, ..SessionOptions::default() };
+        let (network, mut trial) = start(directory, options, first)?;
         let (providers, placement) = (trial.providers().clone(), trial.placement().clone());
         let signature = trial.signature().clone();
         let head_outputs = directory.check_signature(&signature)?;
         let pair = directory.golden_pair(&signature)?;
         let golden = warm_up(directory, &mut trial, pair.as_ref())?;
+        let ce_nodes = profiling.and_then(|profiling| seen(ce_nodes(directory, &mut trial, profiling)));
         let again = Instant::now();
         warm_up(directory, &mut trial, pair.as_ref())?;
         let cores = available_parallelism().map_or(1, usize::from);
@@ -197,26 +210,53 @@ impl Opened {
             Some(pair) => Canary::of_pair(pair, directory.batch_axis()),
             None => Canary::of_zeros(&directory.preprocessor.shape()),
         };
-        Ok(Self { sessions, signature, head_outputs, golden, canary, instances, network, providers, placement })
+        let ce_nodes = ce_nodes.unwrap_or_default();
+        Ok(Self {
+            sessions,
+            signature,
+            head_outputs,
+            golden,
+            canary,
+            instances,
+            providers,
+            placement,
+            network,
+            ce_nodes,
+        })
     }
 }
 
 /// Opens the network on the first of its providers that starts: as its file has it on a GPU, by its plan on the CPU.
-fn start(directory: &ModelDirectory, options: &LoadOptions, threads: usize) -> LoadResult<(Network, OnnxSession)> {
+fn start(
+    directory: &ModelDirectory,
+    options: &LoadOptions,
+    session: SessionOptions,
+) -> LoadResult<(Network, OnnxSession)> {
     let largest_batch = directory.manifest.batching.max_size.map_or(options.batching.max_size, usize::from);
-    let mut providers = Providers::of(directory, &options.providers, largest_batch)?;
-    if providers.on_gpu() {
+    let mut session =
+        SessionOptions { providers: Providers::of(directory, &options.providers, largest_batch)?, ..session };
+    if session.providers.on_gpu() {
         let network = Network::of_file(directory, "a GPU runs the network");
-        let on_gpu = SessionOptions { threads, providers, ..SessionOptions::default() };
-        let session = network.open_session(&on_gpu)?;
-        if session.providers().on_gpu() {
-            return Ok((network, session));
+        let opened = network.open_session(&session)?;
+        if opened.providers().on_gpu() {
+            return Ok((network, opened));
         }
-        providers = session.providers().clone();
+        session.providers = opened.providers().clone();
     }
     let network = Network::of(directory, &options.plan);
-    let session = network.open_session(&SessionOptions { threads, providers, ..SessionOptions::default() })?;
-    Ok((network, session))
+    let opened = network.open_session(&session)?;
+    Ok((network, opened))
+}
+
+/// What can't be seen of a model doesn't keep it from being served.
+fn seen<T>(outcome: LoadResult<T>) -> Option<T> {
+    outcome.inspect_err(|error| tracing::warn!(%error, "what runs the model's blocks can't be seen")).ok()
+}
+
+/// What has run the Channel Equilibrium blocks of `session` so far.
+fn ce_nodes(directory: &ModelDirectory, session: &mut OnnxSession, profiling: Profiling) -> LoadResult<CeNodes> {
+    let blocks = GraphSummary::read(&directory.model_path())?.ce_blocks.len();
+    Ok(CeNodes::new(&profiling.end(session)?, blocks))
 }
 
 /// Runs `session` once: on the golden pair, or else on zeros.

@@ -1,10 +1,12 @@
 //! Which kernel of which provider really runs each node: read from ONNX Runtime's own profile of one run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::path::PathBuf;
 
 use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 
 use super::{LoadError, LoadResult, ModelDirectory, Network, OnnxSession, Providers, SessionOptions};
 use crate::backend::Backend;
@@ -48,16 +50,58 @@ fn profile_run(
     directory: &ModelDirectory,
     open: impl FnOnce(SessionOptions) -> LoadResult<OnnxSession>,
 ) -> LoadResult<Vec<NodeCount>> {
-    let failed = |error: &dyn std::fmt::Display| LoadError::Runtime(format!("the profile failed: {error}"));
-    let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
-    let profile = Some(folder.path().join("profile"));
+    let profiling = Profiling::begin()?;
+    let profile = Some(profiling.path());
     let mut session = open(SessionOptions { profile, threads: 1, ..SessionOptions::default() })?;
     let zeros = ArrayD::zeros(directory.batch_shape(1).as_slice());
     session.infer(zeros).map_err(|error| failed(&error))?;
-    let written = session.end_profile()?;
-    let text = fs::read(&written).map_err(LoadError::read(written))?;
-    let events: Vec<Event> = serde_json::from_slice(&text).map_err(|error| failed(&error))?;
-    Ok(count(&events))
+    profiling.end(&mut session)
+}
+
+fn failed(error: &dyn std::fmt::Display) -> LoadError {
+    LoadError::Runtime(format!("the profile failed: {error}"))
+}
+
+/// The folder that ONNX Runtime writes a profile to: it tells no other way what ran.
+pub(super) struct Profiling(TempDir);
+
+/// Where files may be written though nowhere else.
+const MEMORY: &str = "/dev/shm";
+
+impl Profiling {
+    /// # Errors
+    /// [`LoadError::Runtime`] where no file can be written.
+    pub(super) fn begin() -> LoadResult<Self> {
+        let folder = tempfile::tempdir().or_else(|error| tempfile::tempdir_in(MEMORY).map_err(|_| error));
+        folder.map(Self).map_err(|error| failed(&error))
+    }
+
+    /// For [`SessionOptions::profile`].
+    pub(super) fn path(&self) -> PathBuf {
+        self.0.path().join("profile")
+    }
+
+    /// What `session` has run.
+    pub(super) fn end(self, session: &mut OnnxSession) -> LoadResult<Vec<NodeCount>> {
+        let written = session.end_profile()?;
+        let text = fs::read(&written).map_err(LoadError::read(written))?;
+        let events: Vec<Event> = serde_json::from_slice(&text).map_err(|error| failed(&error))?;
+        Ok(count(&events))
+    }
+}
+
+/// A network's Channel Equilibrium blocks by the kernel that was seen to run them; none where that couldn't be seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CeNodes(pub Vec<(&'static str, usize)>);
+
+impl CeNodes {
+    /// What `counts` say of a network with so many `blocks`: those that the session hasn't kept as nodes have been inlined.
+    pub(super) fn new(counts: &[NodeCount], blocks: usize) -> Self {
+        let kept =
+            |operator: &str| counts.iter().filter(|count| count.operator == operator).map(|count| count.nodes).sum();
+        let (blocked, native): (usize, usize) = (kept(ce_op::onnx::BLOCKED_NAME), kept(ce_op::onnx::NAME));
+        Self(vec![("blocked", blocked), ("native", native), ("body", blocks.saturating_sub(blocked + native))])
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,7 +123,9 @@ struct Arguments {
 fn count(events: &[Event]) -> Vec<NodeCount> {
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let runs = events.iter().filter(|event| event.cat == "Node" && event.name.ends_with("_kernel_time"));
-    for event in runs {
+    // a node may have run several times
+    let mut nodes = HashSet::new();
+    for event in runs.filter(|event| nodes.insert(&event.name)) {
         *counts.entry((&event.args.op_name, &event.args.provider)).or_default() += 1;
     }
     let entry = |((operator, provider), nodes): ((&str, &str), usize)| NodeCount {
@@ -88,4 +134,19 @@ fn count(events: &[Event]) -> Vec<NodeCount> {
         nodes,
     };
     counts.into_iter().map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ran(operator: &str, nodes: usize) -> NodeCount {
+        NodeCount { operator: operator.into(), provider: "CPUExecutionProvider".into(), nodes }
+    }
+
+    #[test]
+    fn blocks_that_were_not_kept_run_by_their_body() {
+        let counts = [ran(ce_op::onnx::NAME, 3), ran("Conv", 9)];
+        assert_eq!(CeNodes::new(&counts, 5).0, [("native", 3), ("body", 2)]);
+    }
 }

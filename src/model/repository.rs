@@ -105,7 +105,8 @@ impl Repository {
         let VersionFolder { name, version, path } = folder;
         // a directory that can't be looked at can't be loaded either, and that is told as any refusal
         let fingerprint = Fingerprint::of(path).unwrap_or_default();
-        let outcome = load_whole(path, &self.options.load, &fingerprint)
+        let before = self.catalog().entry(name, *version).and_then(|entry| entry.model.clone());
+        let outcome = load_whole(path, &self.options.load, &fingerprint, before.as_deref())
             .map_err(|error| LoadError::Model { path: path.clone(), source: Box::new(error) });
         match &outcome {
             Ok(model) => tracing::info!(
@@ -136,8 +137,16 @@ impl Repository {
 }
 
 /// Loads the directory, and makes sure that it was the same from beginning to end.
-fn load_whole(path: &Path, options: &LoadOptions, fingerprint: &Fingerprint) -> LoadResult<Arc<Model>> {
-    let model = Model::load(path, options)?;
+fn load_whole(
+    path: &Path,
+    options: &LoadOptions,
+    fingerprint: &Fingerprint,
+    before: Option<&Model>,
+) -> LoadResult<Arc<Model>> {
+    let mut model = Model::load(path, options)?;
+    if let Some(before) = before {
+        model.metrics = Arc::clone(&before.metrics);
+    }
     if Fingerprint::of(path)? == *fingerprint {
         return Ok(Arc::new(model));
     }

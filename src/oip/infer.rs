@@ -29,11 +29,17 @@ impl Engine {
     /// What is wrong with the request, or with any picture of its batch.
     pub async fn infer_tensors(&self, request: TensorRequest) -> Result<TensorResponse> {
         let model = Arc::clone(self.models.catalog().get(&request.model, request.version.as_deref())?);
+        request.terms.asked.tell(&model);
+        let outcome = self.ask_tensors(&model, request).await;
+        outcome.inspect_err(|error| self.reject(Some(&model), error))
+    }
+
+    async fn ask_tensors(&self, model: &Arc<Model>, request: TensorRequest) -> Result<TensorResponse> {
         model.health.check()?;
-        let wanted = check_outputs(&model, &request.outputs)?;
-        let items = items(&model, &request.inputs)?;
-        let outputs = gather(&model, self.infer_items(&model, items, &request.terms).await?)?;
-        let outputs = wanted.iter().map(|(position, output)| tell(&model, *position, &outputs[*position], output));
+        let wanted = check_outputs(model, &request.outputs)?;
+        let items = items(model, &request.inputs)?;
+        let outputs = gather(model, self.infer_items(model, items, &request.terms).await?)?;
+        let outputs = wanted.iter().map(|(position, output)| tell(model, *position, &outputs[*position], output));
         Ok(TensorResponse {
             outputs: outputs.collect::<Result<_>>()?,
             model: model.directory.name.clone(),

@@ -33,6 +33,20 @@ pub enum ModelState {
     Refused,
 }
 
+impl ModelState {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Ready, Self::Failing, Self::Refused];
+
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Failing => "failing",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// Refuses the parameters of a call to load a model.
 ///
 /// # Errors

@@ -9,7 +9,6 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::body::{Base64Pictures, PictureForm};
 use super::incoming::Incoming;
-use super::layers::ServedModel;
 use super::openapi::File;
 use super::openapi::parameters::TermsHeaders;
 use super::openapi::problems::{Asking, Problems};
@@ -176,12 +175,10 @@ async fn ask(
     let Incoming { pictures, terms } = incoming;
     let request = InferRequest { task, model, version, images: pictures.images, options, terms };
     let response = state.engine.infer(request).await?;
-    let served = ServedModel(response.model.directory.name.clone());
-    let answer = match render {
+    match render {
         Some(format) => drawing(response, format),
         None => reply(response, pictures.as_list).map(|reply| axum::Json(reply).into_response()),
-    };
-    Ok((axum::Extension(served), answer).into_response())
+    }
 }
 
 /// What is answered as JSON.

@@ -61,14 +61,13 @@ async fn ready(State(state): State<AppState>) -> Result<&'static str> {
     responses((status = 200, body = String, description = "In Prometheus's text format."), Problems<Nothing>)
 )]
 async fn render_metrics(State(state): State<AppState>) -> Result<impl IntoResponse> {
-    let catalog = state.engine.models.catalog();
-    let providers = catalog.models().map(|model| (&model.directory, model.placement.provider.name()));
-    let providers = providers.map(|(directory, provider)| (directory.name.as_str(), directory.version, provider));
-    state.engine.metrics.set_providers(providers);
-    let text = state.engine.metrics.render();
-    let text =
-        text.map_err(|error| InferError::new(ErrorKind::Internal, format!("the metrics can't be told: {error}")))?;
-    Ok(([(header::CONTENT_TYPE, TEXT_FORMAT)], text))
+    if !state.engine.counts {
+        return Err(InferError::new(
+            ErrorKind::RouteNotFound,
+            "nothing is counted here; the server runs with --metrics false",
+        ));
+    }
+    Ok(([(header::CONTENT_TYPE, TEXT_FORMAT)], state.engine.gather().to_text()?))
 }
 
 pub(super) async fn route_not_found() -> InferError {

@@ -30,7 +30,7 @@ impl FromRequest<AppState> for Incoming {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
         let mut terms = terms(&request, state)?;
-        let pictures = terms.deadline.bound(Pictures::from_request(request, state)).await?;
+        let pictures = within(&terms, Pictures::from_request(request, state), state).await?;
         let bytes = pictures.images.iter().map(|image| image.len() as u64).sum();
         terms.body.iter_mut().for_each(|share| share.shrink_to(bytes));
         Ok(Self { pictures, terms })
@@ -43,9 +43,14 @@ impl FromRequest<AppState> for Incoming {
 /// For a body that breaks off, is too large or too late, and for terms that can't be read.
 pub(super) async fn read_all(request: Request, state: &AppState) -> Result<(Terms, Bytes)> {
     let mut terms = terms(&request, state)?;
-    let body = terms.deadline.bound(body::read_all(request, state)).await?;
+    let body = within(&terms, body::read_all(request, state), state).await?;
     terms.body.iter_mut().for_each(|share| share.shrink_to(body.len() as u64));
     Ok((terms, body))
+}
+
+/// A body that is read in time.
+async fn within<T>(terms: &Terms, body: impl Future<Output = Result<T>>, state: &AppState) -> Result<T> {
+    terms.deadline.bound(body).await.inspect_err(|error| state.engine.reject(None, error))
 }
 
 fn terms(request: &Request, state: &AppState) -> Result<Terms> {
@@ -56,7 +61,8 @@ fn terms(request: &Request, state: &AppState) -> Result<Terms> {
     }
     let deadline = state.engine.deadline(timeout_ms(headers)?);
     let share = state.engine.take_memory(body_bytes(headers, state.max_body_bytes))?;
-    Ok(Terms { deadline, priority: priority(headers)?, body: Some(share), trace: trace(request.extensions()) })
+    let (trace, asked) = (trace(request.extensions()), request.extensions().get().cloned().unwrap_or_default());
+    Ok(Terms { deadline, priority: priority(headers)?, body: Some(share), trace, asked })
 }
 
 /// Where what a request does is told.

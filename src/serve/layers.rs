@@ -15,10 +15,6 @@ use super::unread::watch_body;
 use crate::error::{ErrorKind, InferError};
 use crate::infer::Engine;
 
-/// Left on a response by the handler that had a model answer: the model's name.
-#[derive(Debug, Clone)]
-pub(super) struct ServedModel(pub(super) String);
-
 /// Wraps `routes`; a request goes through from bottom to top.
 pub(super) fn stack(routes: Router, engine: Arc<Engine>) -> Router {
     routes

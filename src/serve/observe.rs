@@ -12,29 +12,31 @@ use http_body_util::BodyExt;
 use tonic::{Code, Status};
 
 use super::identity::{Identity, parent};
-use super::layers::ServedModel;
 use super::spans::{self, is_grpc};
 use crate::infer::Engine;
+use crate::metrics::{Active, Answered, Protocol};
+use crate::request::Asked;
 use crate::telemetry::Span;
 
 /// Observes a request to its end: over HTTP the head of its answer, over gRPC the status, which follows the answer.
 pub(super) async fn observe(State(engine): State<Arc<Engine>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
+    let route = request.extensions().get::<MatchedPath>().map_or_else(String::new, |path| path.as_str().to_owned());
     let mut span = engine.tracer.request(parent(request.headers()), !spans::is_probe(&route));
     spans::describe(&mut span, &request, &route);
     let identity = Identity::of(&request, span.trace());
     request.extensions_mut().insert(span.trace().clone());
     let method = request.method().clone();
-    let mut seen = Seen { engine, method, route, model: String::new(), started, span, identity };
+    let protocol = if is_grpc(request.headers()) { Protocol::Grpc } else { Protocol::Http };
+    let active = engine.counts.then(|| engine.metrics.begin(protocol, method.as_str()));
+    let asked = Asked::default();
+    request.extensions_mut().insert(asked.clone());
+    let mut seen = Seen { engine, method, route, asked, started, span, identity, active };
     let mut response = next.run(request).await;
     seen.identity.tell(response.headers_mut());
-    if let Some(ServedModel(model)) = response.extensions().get() {
-        seen.model.clone_from(model);
-    }
     if !is_grpc(response.headers()) {
         spans::answered_http(&mut seen.span, response.status());
-        seen.tell(response.status().as_str());
+        seen.tell(Protocol::Http, response.status().as_str());
         return response;
     }
     match Status::from_header_map(response.headers()) {
@@ -62,17 +64,24 @@ struct Seen {
     engine: Arc<Engine>,
     method: Method,
     route: String,
-    model: String,
+    asked: Asked,
     started: Instant,
     span: Span,
     identity: Identity,
+    #[expect(dead_code, reason = "held for its drop")]
+    active: Option<Active>,
 }
 
 impl Seen {
-    fn tell(&self, status: &str) {
-        let Self { engine, method, route, model, started, identity, .. } = self;
-        let (duration, Identity { trace_id, request_id, .. }) = (started.elapsed(), identity);
-        engine.metrics.record_request(route, model, status, duration);
+    fn tell(&self, protocol: Protocol, status: &str) {
+        let Self { engine, method, route, asked, started, identity, .. } = self;
+        let (duration, model) = (started.elapsed(), asked.model());
+        if engine.counts {
+            let answered = Answered { protocol, method: method.as_str(), route, status, duration };
+            engine.metrics.record_request(&answered, model.map(|model| &*model.metrics));
+        }
+        let model = model.map_or("", |model| model.directory.name.as_str());
+        let Identity { trace_id, request_id, .. } = identity;
         let duration_ms = duration.as_secs_f64() * 1e3;
         tracing::info!(%method, route, model, status, duration_ms, trace_id, request_id, "request");
     }
@@ -80,7 +89,7 @@ impl Seen {
     fn tell_code(mut self, code: Code) {
         let name = code_name(code);
         spans::answered_grpc(&mut self.span, code, name);
-        self.tell(name);
+        self.tell(Protocol::Grpc, name);
     }
 }
 

@@ -11,7 +11,7 @@ use super::state::AppState;
 const INDEX: Asset = asset!("page" / "index.html", "text/html; charset=utf-8");
 
 /// What the index refers to.
-const ASSETS: [Asset; 11] = [
+const ASSETS: [Asset; 12] = [
     asset!("page" / "style.css", "text/css; charset=utf-8"),
     asset!("page" / "icon.svg", "image/svg+xml"),
     asset!("page" / "app.js", JAVASCRIPT),
@@ -22,6 +22,7 @@ const ASSETS: [Asset; 11] = [
     asset!("page" / "options.js", JAVASCRIPT),
     asset!("page" / "picture.js", JAVASCRIPT),
     asset!("page" / "server.js", JAVASCRIPT),
+    asset!("page" / "spark.js", JAVASCRIPT),
     asset!("page" / "timings.js", JAVASCRIPT),
 ];
 

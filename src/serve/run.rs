@@ -34,6 +34,7 @@ pub async fn run(
 ) -> io::Result<()> {
     engine.model_calls = config.models.model_control == ModelControl::Explicit;
     engine.tracer = Tracer::start(&config.traces).map_err(io::Error::other)?;
+    engine.counts = config.log.metrics;
     let engine = Arc::new(engine);
     let care = start_caring(config, &engine);
     let outcome = serve(config, &engine, listeners, signals).await;

@@ -13,14 +13,14 @@ pub(super) fn is_probe(route: &str) -> bool {
         || matches!(route.strip_prefix("/inference.GRPCInferenceService/"), Some("ServerLive" | "ServerReady"))
 }
 
-/// What is known of a request by its head. `route` is the pattern that its path fits, or `none`.
+/// What is known of a request by its head. `route` is the pattern that its path fits, empty where none does.
 pub(super) fn describe(span: &mut Span, request: &Request, route: &str) {
     if !span.trace().is_recorded() {
         return;
     }
     if is_grpc(request.headers()) {
         let method = route.trim_start_matches('/');
-        let method = if route == "none" { "_OTHER" } else { method };
+        let method = if route.is_empty() { "_OTHER" } else { method };
         span.rename(method.to_owned());
         span.set("rpc.system.name", "grpc");
         span.set("rpc.method", method.to_owned());
@@ -29,7 +29,7 @@ pub(super) fn describe(span: &mut Span, request: &Request, route: &str) {
     let method = method_name(request.method());
     let named = if method == "_OTHER" { "HTTP" } else { method };
     span.set("http.request.method", method);
-    if route == "none" {
+    if route.is_empty() {
         span.rename(named);
     } else {
         span.rename(format!("{named} {route}"));

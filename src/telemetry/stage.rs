@@ -16,6 +16,9 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Each of them, in their order.
+    pub const ALL: [Self; 5] = [Self::Decode, Self::Preprocess, Self::Queue, Self::Inference, Self::Postprocess];
+
     /// The stage's name in metrics, answers and traces.
     pub fn name(self) -> &'static str {
         match self {

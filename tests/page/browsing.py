@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -14,6 +15,16 @@ from serving import CHECKOUT
 
 SCREENSHOTS = CHECKOUT / ".cache/page-screenshots"
 _TIMEOUT_S = 30
+
+_HAND_OVER = """
+const [event, name, type, content] = arguments;
+const transfer = new DataTransfer();
+transfer.items.add(new File([Uint8Array.from(atob(content), (one) => one.charCodeAt(0))], name, { type }));
+const made = event === "drop"
+  ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
+  : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true });
+document.getElementById("stage").dispatchEvent(made);
+"""
 
 
 class Page:
@@ -38,6 +49,19 @@ class Page:
 
     def choose_model(self, name: str) -> None:
         Select(self.one("#model")).select_by_visible_text(name)
+
+    def press(self, *keys: str) -> None:
+        """Presses keys, one after the other, wherever the keyboard is."""
+        for key in keys:
+            ActionChains(self.browser).send_keys(key).perform()
+
+    def focused(self) -> WebElement:
+        return self.browser.switch_to.active_element
+
+    def hand_over(self, event: str, path: Path, content_type: str) -> None:
+        """What a browser does when a file is dropped or pasted, with the file at `path`."""
+        content = base64.b64encode(path.read_bytes()).decode()
+        self.browser.execute_script(_HAND_OVER, event, path.name, content_type, content)
 
     def choose_file(self, path: Path) -> None:
         self.one("#file").send_keys(str(path))
@@ -66,9 +90,10 @@ class Page:
         shot = self.browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
         (SCREENSHOTS / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
 
-    def emulate(self, *, scheme: str = "light", phone: bool = False) -> None:
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    def emulate(self, *, scheme: str = "light", phone: bool = False, motion: str = "no-preference") -> None:
+        wanted = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
+        features = [{"name": name, "value": value} for name, value in wanted.items()]
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         if phone:
             size = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
             self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

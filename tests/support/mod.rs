@@ -1,6 +1,7 @@
 //! What the tests of the request path share: a model with a network of the test's own, and a client without a socket.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
 
+pub mod deployed;
 pub mod documented;
 pub mod fake;
 pub mod grpc;
@@ -22,7 +23,7 @@ use cenet_serve::error::Result;
 use cenet_serve::infer::Engine;
 use cenet_serve::manifest::{Manifest, Task};
 use cenet_serve::model::{
-    Canary, Health, Instances, LoadOptions, Model, ModelDirectory, Placement, Repository, Statistics,
+    Canary, CeNodes, Health, Instances, LoadOptions, Model, ModelDirectory, Placement, Repository, Statistics,
 };
 use cenet_serve::request::{ImageResult, InferOptions, InferRequest, Terms};
 use cenet_serve::serve::{AppState, app};
@@ -117,10 +118,12 @@ fn build(
         instances: Instances { count: instances.len(), threads: 1, reason: "as the test has it".into() },
         placement: Placement::default(),
         batching,
-        admission: Arc::new(Admission::new(format!("in model {name}"), queue_length)),
+        admission: Arc::new(Admission::in_model(name, queue_length)),
         canary: Canary::of_zeros(&[3, 8, 8]),
         health: Health::default(),
         statistics: Statistics::default(),
+        metrics: Arc::default(),
+        ce_nodes: CeNodes(vec![("native", 1), ("body", 0)]),
         batcher: Batcher::start(name, instances, axis, batching).expect("threads"),
     }
 }

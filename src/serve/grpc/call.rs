@@ -15,6 +15,7 @@ use crate::admission::Priority;
 use crate::deadline::Deadline;
 use crate::error::{ErrorKind, InferError, Result};
 use crate::infer::Engine;
+use crate::request::Asked;
 use crate::telemetry::Trace;
 
 /// How long the caller will wait: at most eight digits and a unit.
@@ -31,6 +32,8 @@ pub(super) struct Call {
     pub(super) priority: Priority,
     /// Where what it does is told.
     pub(super) trace: Trace,
+    /// Whom it asks, once that is known.
+    pub(super) asked: Asked,
 }
 
 /// Reads the head and bounds the call by it: reading its message, and all until its answer begins.
@@ -65,6 +68,7 @@ impl Call {
             stream: Deadline::after(timeout.unwrap_or(Duration::MAX), engine.shutdown.clone()),
             priority: priority(headers)?,
             trace: trace(request.extensions()),
+            asked: request.extensions().get().cloned().unwrap_or_default(),
         })
     }
 

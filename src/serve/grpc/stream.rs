@@ -7,7 +7,7 @@ use futures_util::{Stream, StreamExt};
 use tonic::{Status, Streaming};
 
 use super::call::Call;
-use crate::error::{ErrorKind, InferError};
+use crate::error::{ErrorKind, InferError, Rejection};
 use crate::infer::Engine;
 
 /// Answers each of `messages` by `answer`, in their order. While `in_flight` of them are being answered, or their answers wait for
@@ -57,5 +57,6 @@ fn taken<M: Send + 'static>(
 
 /// What ends a stream that is open when the server stops.
 pub(super) fn stopping() -> Status {
-    InferError::new(ErrorKind::Unavailable, "the server is stopping; open the stream again").into()
+    let message = "the server is stopping; open the stream again";
+    InferError::new(ErrorKind::Unavailable, message).because(Rejection::Draining).into()
 }

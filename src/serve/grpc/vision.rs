@@ -7,7 +7,6 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::super::layers::ServedModel;
 use super::super::state::AppState;
 use super::call::Call;
 use super::messages::Ask;
@@ -68,10 +67,7 @@ impl Service {
         let request = request.into_inner();
         let id = request.id().to_owned();
         let response = ask(&self.engine, request, &call, call.deadline.clone()).await?;
-        let served = ServedModel(response.model.directory.name.clone());
-        let mut answer = Response::new(A::answer(id, response));
-        answer.extensions_mut().insert(served);
-        Ok(answer)
+        Ok(Response::new(A::answer(id, response)))
     }
 
     fn answer_stream<A: Ask>(&self, request: Request<Streaming<A>>) -> Answered<Replies<A::Reply>> {
@@ -97,6 +93,6 @@ async fn ask<A: Ask>(engine: &Engine, request: A, call: &Call, deadline: Deadlin
     }
     let bytes = request.images().iter().map(|image| image.len() as u64).sum();
     let body = Some(engine.take_memory(bytes)?);
-    let terms = Terms { deadline, priority: call.priority, body, trace: call.trace.clone() };
+    let terms = Terms { deadline, priority: call.priority, body, trace: call.trace.clone(), asked: call.asked.clone() };
     engine.infer(request.into_infer(terms)?).await
 }

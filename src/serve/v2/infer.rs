@@ -5,7 +5,6 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
 use super::super::incoming;
-use super::super::layers::ServedModel;
 use super::super::openapi::File;
 use super::super::openapi::parameters::{DivisionHeader, TermsHeaders};
 use super::super::openapi::problems::{Failures, Inferring};
@@ -51,8 +50,7 @@ pub(super) async fn infer(
     let Parsed { id, inputs, outputs, in_binary, all_in_binary, .. } = parsed;
     let response = state.engine.infer_tensors(TensorRequest { model, version, id, inputs, outputs, terms }).await?;
     let wanted = |name: &str| in_binary.iter().find(|(output, _)| output == name).map_or(all_in_binary, |one| one.1);
-    let served = ServedModel(response.model.clone());
-    Ok((axum::Extension(served), answer(&response, wanted)?).into_response())
+    Ok(answer(&response, wanted)?.into_response())
 }
 
 /// JSON up to this many bytes is read in less time than it takes to hand it on.

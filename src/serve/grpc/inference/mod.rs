@@ -12,7 +12,6 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::tensors::{Hurry, answer, parse};
 use super::super::incoming::hurry;
-use super::super::layers::ServedModel;
 use super::super::state::AppState;
 use super::call::Call;
 use super::proto::inference as wire;
@@ -122,10 +121,7 @@ impl GrpcInferenceService for Service {
     async fn model_infer(&self, request: Request<wire::ModelInferRequest>) -> Answered<wire::ModelInferResponse> {
         let call = Call::of(&request)?;
         let response = ask(&self.engine, request.into_inner(), &call, call.deadline.clone()).await?;
-        let served = ServedModel(response.model.clone());
-        let mut answer = Response::new(answer(response));
-        answer.extensions_mut().insert(served);
-        Ok(answer)
+        Ok(Response::new(answer(response)))
     }
 
     type ModelStreamInferStream = Replies;
@@ -153,7 +149,8 @@ async fn ask(
     deadline: Deadline,
 ) -> Result<TensorResponse> {
     let body = Some(engine.take_memory(request.encoded_len() as u64)?);
-    let mut terms = Terms { deadline, priority: call.priority, body, trace: call.trace.clone() };
+    let mut terms =
+        Terms { deadline, priority: call.priority, body, trace: call.trace.clone(), asked: call.asked.clone() };
     let Hurry { priority, timeout_us } = Hurry::of(&request.parameters)?;
     hurry(engine, &mut terms, priority, timeout_us);
     engine.infer_tensors(parse(request, terms)?).await
