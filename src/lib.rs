@@ -17,6 +17,7 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
+pub mod access;
 pub mod admission;
 pub mod answer;
 pub mod backend;

@@ -1,7 +1,8 @@
-//! The command line: `serve`, `predict`, `inspect`, `health`.
+//! The command line: `serve`, `predict`, `inspect`, `health`, `key`.
 
 mod health;
 mod inspect;
+mod key;
 mod predict;
 mod serve;
 
@@ -31,6 +32,8 @@ enum Command {
     Inspect(inspect::InspectOptions),
     /// Ask a running server whether it is ready
     Health(health::HealthOptions),
+    /// Make API keys
+    Key(key::KeyOptions),
 }
 
 /// What ended a command early, for people.
@@ -49,6 +52,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         Command::Predict(options) => predict::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::Health(options) => health::run(&options),
+        Command::Key(options) => key::run(&options),
     };
     outcome.unwrap_or_else(|failure| {
         if reader_left(&failure) {

@@ -1,5 +1,6 @@
 //! What can be set: on the command line, by environment variables, by a TOML file; in that order of precedence.
 
+mod access;
 mod file;
 mod limits;
 mod log;
@@ -10,6 +11,7 @@ mod traces;
 
 use std::path::PathBuf;
 
+pub use access::AccessOptions;
 pub use file::parse_with_file;
 pub use limits::LimitOptions;
 pub use log::{LogFormat, LogOptions};
@@ -30,6 +32,9 @@ pub struct ServeConfig {
     /// Which models it serves and how they run.
     #[command(flatten)]
     pub models: ModelOptions,
+    /// Who may do what.
+    #[command(flatten)]
+    pub access: AccessOptions,
     /// What it takes at most.
     #[command(flatten)]
     pub limits: LimitOptions,

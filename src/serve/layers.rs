@@ -10,6 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::gate::admit;
 use super::observe::observe;
 use super::unread::watch_body;
 use crate::error::{ErrorKind, InferError};
@@ -26,6 +27,8 @@ pub(super) fn stack(routes: Router, engine: Arc<Engine>) -> Router {
         .layer(CatchPanicLayer::custom(|_| {
             InferError::new(ErrorKind::Internal, "the server failed on this request; please report it").into_response()
         }))
+        // before anything of the request but its head is looked at
+        .layer(middleware::from_fn_with_state(Arc::clone(&engine), admit))
         // outside of whatever answers, so that it sees every answer
         .layer(middleware::from_fn_with_state(Arc::clone(&engine), observe))
         .layer(middleware::from_fn_with_state(engine, say_goodbye))

@@ -5,6 +5,7 @@ mod body;
 mod clients;
 mod connection;
 mod doors;
+mod gate;
 pub mod grpc;
 mod head_timer;
 mod http;

@@ -11,6 +11,7 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use tonic::{Code, Status};
 
+use super::gate::Caller;
 use super::identity::{Identity, parent};
 use super::layers::ServedModel;
 use super::spans::{self, is_grpc};
@@ -26,11 +27,14 @@ pub(super) async fn observe(State(engine): State<Arc<Engine>>, mut request: Requ
     let identity = Identity::of(&request, span.trace());
     request.extensions_mut().insert(span.trace().clone());
     let method = request.method().clone();
-    let mut seen = Seen { engine, method, route, model: String::new(), started, span, identity };
+    let mut seen = Seen { engine, method, route, model: String::new(), caller: None, started, span, identity };
     let mut response = next.run(request).await;
     seen.identity.tell(response.headers_mut());
     if let Some(ServedModel(model)) = response.extensions().get() {
         seen.model.clone_from(model);
+    }
+    if let Some(Caller(name)) = response.extensions().get() {
+        seen.caller = Some(Arc::clone(name));
     }
     if !is_grpc(response.headers()) {
         spans::answered_http(&mut seen.span, response.status());
@@ -63,6 +67,8 @@ struct Seen {
     method: Method,
     route: String,
     model: String,
+    /// Whose key it has shown.
+    caller: Option<Arc<str>>,
     started: Instant,
     span: Span,
     identity: Identity,
@@ -71,10 +77,11 @@ struct Seen {
 impl Seen {
     fn tell(&self, status: &str) {
         let Self { engine, method, route, model, started, identity, .. } = self;
+        let caller = self.caller.as_deref();
         let (duration, Identity { trace_id, request_id, .. }) = (started.elapsed(), identity);
         engine.metrics.record_request(route, model, status, duration);
         let duration_ms = duration.as_secs_f64() * 1e3;
-        tracing::info!(%method, route, model, status, duration_ms, trace_id, request_id, "request");
+        tracing::info!(%method, route, model, status, duration_ms, caller, trace_id, request_id, "request");
     }
 
     fn tell_code(mut self, code: Code) {

@@ -11,6 +11,7 @@ use super::clients::Clients;
 use super::connection::Patience;
 use super::doors::{Listeners, open};
 use super::state::AppState;
+use crate::access::Access;
 use crate::config::{ModelControl, ServeConfig};
 use crate::infer::Engine;
 use crate::model::watch;
@@ -25,7 +26,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// signal ends the wait. At last the traces that wait are sent.
 ///
 /// # Errors
-/// When a listener fails, or the traces' collector is no URL.
+/// When a listener fails, an API key's line can't be read, or the traces' collector is no URL.
 pub async fn run(
     config: &ServeConfig,
     mut engine: Engine,
@@ -33,6 +34,7 @@ pub async fn run(
     signals: impl Stream<Item = ()>,
 ) -> io::Result<()> {
     engine.model_calls = config.models.model_control == ModelControl::Explicit;
+    engine.access = Access::of(config.access.key_source(), &config.access.open).map_err(io::Error::other)?;
     engine.tracer = Tracer::start(&config.traces).map_err(io::Error::other)?;
     let engine = Arc::new(engine);
     let care = start_caring(config, &engine);
@@ -85,11 +87,20 @@ fn start_caring(config: &ServeConfig, engine: &Arc<Engine>) -> JoinSet<()> {
     if config.models.canary_interval_s > 0 {
         care.spawn(monitor(Arc::clone(engine), Duration::from_secs(config.models.canary_interval_s)));
     }
+    if engine.access.is_some() {
+        care.spawn(follow_keys(Arc::clone(engine)));
+    }
     if config.models.model_control == ModelControl::Poll {
         let interval = Duration::from_millis(config.models.model_poll_interval_ms);
         care.spawn(watch(Arc::clone(&engine.models), interval));
     }
     care
+}
+
+async fn follow_keys(engine: Arc<Engine>) {
+    if let Some(access) = &engine.access {
+        access.follow().await;
+    }
 }
 
 /// A connection is silent for longer than any request may take.

@@ -9,6 +9,7 @@ mod tell;
 
 use axum::Router;
 use axum::http::{Extensions, HeaderMap, StatusCode, Version};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
@@ -47,6 +48,11 @@ pub(super) fn routes() -> Router<AppState> {
 fn compression() -> CompressionLayer<impl Predicate> {
     let answered = |status: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| status == StatusCode::OK;
     CompressionLayer::new().compress_when(SizeAbove::default().and(answered))
+}
+
+/// A failure in the protocol's words.
+pub(super) fn failed(error: InferError) -> Response {
+    Failed::from(error).into_response()
 }
 
 async fn other_method() -> Failed {
