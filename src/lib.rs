@@ -22,6 +22,7 @@ pub mod admission;
 pub mod answer;
 pub mod backend;
 pub mod batch;
+pub mod changes;
 pub mod cli;
 pub mod config;
 pub mod cpu;

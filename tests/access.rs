@@ -3,6 +3,7 @@
 mod support;
 
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,7 +15,7 @@ use cenet_serve::model::Repository;
 use cenet_serve::serve::grpc::proto::inference::RepositoryModelLoadRequest;
 use cenet_serve::serve::grpc::proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use cenet_serve::serve::grpc::proto::vision::vision_client::VisionClient;
-use std::num::NonZeroU32;
+use cenet_serve::serve::{AppState, app};
 use support::grpc::{Running, best, classify, error_code, grpc_service};
 use support::{MeanColor, Reply, blue_png, limits, model, send, serving};
 use tonic::{Code, Status};
@@ -214,4 +215,31 @@ async fn the_file_is_followed_and_a_broken_one_changes_nothing() {
     }
     assert!(!asks(&first).await, "who is not in the file any more is not let in");
     server.ended.abort();
+}
+
+#[tokio::test]
+async fn web_pages_may_ask_that_the_operator_names_and_no_others() {
+    let (engine, keys) = guarded(&[OpenRoute::Health]);
+    let mut state = AppState::new(engine, &limits());
+    let ask_as = async |service: &Router, origin: &str| {
+        let asked = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "x-api-key"),
+        ];
+        let before = ask(service, "OPTIONS", "/classify", &asked).await.headers;
+        let answer = ask(service, "POST", "/classify", &[("origin", origin), ("x-api-key", &keys.infer)]).await;
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        [before, answer.headers].map(|headers| {
+            headers.get("access-control-allow-origin").map(|origin| origin.to_str().expect("text").to_owned())
+        })
+    };
+    assert_eq!(ask_as(&app(&state), "https://example.org").await, [None, None], "none by default");
+    state.cors_origins = ["https://example.org".to_owned()].into();
+    let service = app(&state);
+    assert_eq!(
+        ask_as(&service, "https://example.org").await,
+        [Some("https://example.org".into()), Some("https://example.org".into())]
+    );
+    assert_eq!(ask_as(&service, "https://example.com").await, [None, None]);
 }

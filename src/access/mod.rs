@@ -75,7 +75,7 @@ impl Access {
 
     /// Takes over the keys of the file whenever it changes, for ever. While it can't be read, the keys are those of before.
     pub async fn follow(&self) {
-        let Some(mut changes) = self.source.changes() else { return std::future::pending().await };
+        let mut changes = self.source.changes();
         loop {
             changes.next().await;
             match self.source.read() {

@@ -3,6 +3,7 @@
 mod health;
 mod inspect;
 mod key;
+mod known_server;
 mod predict;
 mod serve;
 

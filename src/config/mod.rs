@@ -7,6 +7,7 @@ mod log;
 mod models;
 mod providers;
 mod server;
+mod tls;
 mod traces;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub use log::{LogFormat, LogOptions};
 pub use models::{ModelControl, ModelOptions};
 pub use providers::ProviderArguments;
 pub use server::ServerOptions;
+pub use tls::TlsOptions;
 pub use traces::TraceOptions;
 
 /// Everything that `cenet-serve serve` can be told.
@@ -32,6 +34,9 @@ pub struct ServeConfig {
     /// Which models it serves and how they run.
     #[command(flatten)]
     pub models: ModelOptions,
+    /// Encryption.
+    #[command(flatten)]
+    pub tls: TlsOptions,
     /// Who may do what.
     #[command(flatten)]
     pub access: AccessOptions,

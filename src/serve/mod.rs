@@ -4,6 +4,7 @@ mod ask;
 mod body;
 mod clients;
 mod connection;
+mod cors;
 mod doors;
 mod gate;
 pub mod grpc;
@@ -20,6 +21,7 @@ mod run;
 mod spans;
 mod state;
 mod status;
+mod tls;
 mod unread;
 mod v2;
 

@@ -18,6 +18,7 @@ use tower_http::decompression::RequestDecompressionLayer;
 use super::state::AppState;
 use crate::error::{ErrorKind, InferError};
 use answer::Failed;
+pub(super) use answer::HEADER_LENGTH;
 
 /// The routes below `/v2`.
 pub(super) fn routes() -> Router<AppState> {
