@@ -101,6 +101,12 @@ pub enum ErrorKind {
     ModelNotFound,
     /// The model is of another task than the route.
     WrongTask,
+    /// The request shows no key that is known.
+    Unauthenticated,
+    /// The key isn't for this.
+    RoleMissing,
+    /// The key is used too often.
+    RateLimited,
     /// The operator doesn't allow the call.
     Forbidden,
     /// A model that was to be loaded can't be served.
@@ -133,6 +139,9 @@ impl ErrorKind {
             Self::ImageTooLarge => "image_too_large",
             Self::ModelNotFound => "model_not_found",
             Self::WrongTask => "wrong_task",
+            Self::Unauthenticated => "unauthenticated",
+            Self::RoleMissing => "role_missing",
+            Self::RateLimited => "rate_limited",
             Self::Forbidden => "forbidden",
             Self::ModelRefused => "model_refused",
             Self::Overloaded => "overloaded",

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use image::RgbImage;
 use ndarray::ArrayD;
 
+use crate::access::Access;
 use crate::admission::{Admission, MemoryBudget, MemoryShare, Permit, Priority};
 use crate::config::LimitOptions;
 use crate::cpu::CpuPool;
@@ -36,6 +37,8 @@ pub struct Engine {
     pub shutdown: Shutdown,
     /// Whether the server is changed by calls: its models, and what its log lets through.
     pub model_calls: bool,
+    /// Who may do what; everybody everything, where there is none.
+    pub access: Option<Access>,
     /// Which requests are traced.
     pub tracer: Tracer,
     /// What the log lets through, where the program has one.
@@ -59,6 +62,7 @@ impl Engine {
             shutdown: Shutdown::new(),
             model_calls: false,
             counts: true,
+            access: None,
             tracer: Tracer::off(),
             log: None,
             admission: Admission::in_all(usize::from(limits.max_images_in_flight)),

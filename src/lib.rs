@@ -17,10 +17,12 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
+pub mod access;
 pub mod admission;
 pub mod answer;
 pub mod backend;
 pub mod batch;
+pub mod changes;
 pub mod cli;
 pub mod config;
 pub mod cpu;

@@ -199,8 +199,19 @@ fn health_says_whether_a_server_is_ready() {
 }
 
 #[test]
+fn a_new_key_and_its_line_are_told_apart() {
+    let output = run(&["key", "new", "camera", "--role", "infer,metrics", "--rate", "5"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let (line, told) = (text(&output.stdout), text(&output.stderr));
+    let key = told.split_once("cenet_").expect("the key").1.trim();
+    let words: Vec<_> = line.split_whitespace().collect();
+    assert!(matches!(words[..], ["camera", "infer+metrics", hash, "5/s"] if hash.len() == 64), "{line}");
+    assert!(key.len() == 43 && !line.contains(key), "{line}");
+}
+
+#[test]
 fn mistakes_are_told_plainly() {
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 14] = [
         (&["serve", "--model-repository", "no/such/folder"], 1, "no/such/folder"),
         (&["serve", "--model-repository", "docs"], 1, "holds no model"),
         (&["serve", "--http-addr", "nowhere"], 2, "--http-addr"),
@@ -208,6 +219,15 @@ fn mistakes_are_told_plainly() {
         (&["serve", "--log", "info,=,"], 1, "--log"),
         (&["serve", "--otlp-endpoint", "localhost"], 2, "http://HOST:PORT"),
         (&["serve", "--trace-sampling", "1.5"], 2, "from 0 to 1"),
+        (&["serve", "--tls-cert", "cert.pem"], 2, "--tls-key"),
+        (
+            &["serve", "--http-addr", "127.0.0.1:0", "--single-port", "--tls-cert", "no.pem", "--tls-key", "no.pem"],
+            1,
+            "no.pem",
+        ),
+        (&["serve", "--http-addr", "127.0.0.1:0", "--single-port", "--api-keys-file", "no/keys"], 1, "no/keys"),
+        (&["serve", "--http-addr", "127.0.0.1:0", "--single-port", "--api-keys", "secret"], 1, "NAME ROLE"),
+        (&["key", "new", "no name"], 2, "letters"),
         (&["inspect", "nobody"], 1, "nobody"),
         (&["predict", "tiny_ce"], 2, "<IMAGE>"),
     ];

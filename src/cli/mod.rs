@@ -1,8 +1,10 @@
-//! The command line: `serve`, `predict`, `inspect`, `health`, `bench`, `tune`.
+//! The command line: `serve`, `predict`, `inspect`, `health`, `key`, `bench`, `tune`.
 
 mod bench;
 mod health;
 mod inspect;
+mod key;
+mod known_server;
 mod predict;
 mod serve;
 mod tune;
@@ -33,6 +35,8 @@ enum Command {
     Inspect(inspect::InspectOptions),
     /// Ask a running server whether it is ready
     Health(health::HealthOptions),
+    /// Make API keys
+    Key(key::KeyOptions),
     /// Load a server and tell how it bears it
     Bench(Box<bench::BenchOptions>),
     /// Find how a model is best run on this machine
@@ -55,6 +59,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         Command::Predict(options) => predict::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::Health(options) => health::run(&options),
+        Command::Key(options) => key::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Tune(options) => tune::run(&options),
     };

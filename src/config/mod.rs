@@ -1,5 +1,6 @@
 //! What can be set: on the command line, by environment variables, by a TOML file; in that order of precedence.
 
+mod access;
 mod file;
 mod kernels;
 mod limits;
@@ -7,10 +8,12 @@ mod log;
 mod models;
 mod providers;
 mod server;
+mod tls;
 mod traces;
 
 use std::path::PathBuf;
 
+pub use access::AccessOptions;
 pub use file::parse_with_file;
 pub use kernels::KernelOptions;
 pub use limits::LimitOptions;
@@ -18,6 +21,7 @@ pub use log::{LogFormat, LogOptions};
 pub use models::{ModelControl, ModelOptions};
 pub use providers::ProviderArguments;
 pub use server::ServerOptions;
+pub use tls::TlsOptions;
 pub use traces::TraceOptions;
 
 /// Everything that `cenet-serve serve` can be told.
@@ -32,6 +36,12 @@ pub struct ServeConfig {
     /// Which models it serves and how they run.
     #[command(flatten)]
     pub models: ModelOptions,
+    /// Encryption.
+    #[command(flatten)]
+    pub tls: TlsOptions,
+    /// Who may do what.
+    #[command(flatten)]
+    pub access: AccessOptions,
     /// What it takes at most.
     #[command(flatten)]
     pub limits: LimitOptions,

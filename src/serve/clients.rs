@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::select_all;
@@ -10,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::{self, Patience};
 use super::doors::Door;
+use super::tls::Tls;
 use crate::shutdown::Shutdown;
 
 /// The pause after a connection could not be accepted, for want of file descriptors as a rule.
@@ -41,7 +43,7 @@ impl Clients {
     async fn accept_at(&self, door: &Door) -> Infallible {
         loop {
             match door.listener.accept().await {
-                Ok((stream, _)) => self.welcome(stream, door.app.clone()),
+                Ok((stream, _)) => self.welcome(stream, door.tls.clone(), door.app.clone()),
                 Err(error) => {
                     tracing::warn!(%error, "a connection can't be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -50,17 +52,17 @@ impl Clients {
         }
     }
 
-    fn welcome(&self, stream: TcpStream, app: axum::Router) {
-        self.tasks.spawn(connection::serve(stream, app, self.patience, self.shutdown.clone()));
+    fn welcome(&self, stream: TcpStream, tls: Option<Arc<Tls>>, app: axum::Router) {
+        self.tasks.spawn(connection::serve(stream, tls, app, self.patience, self.shutdown.clone()));
     }
 
     /// Takes who has connected already, before the doors are shut.
     pub(super) fn accept_the_last(&self, doors: Vec<Door>) -> io::Result<()> {
-        for Door { listener, app } in doors {
+        for Door { listener, tls, app } in doors {
             let listener = listener.into_std()?;
             while let Ok((stream, _)) = listener.accept() {
                 stream.set_nonblocking(true)?;
-                self.welcome(TcpStream::from_std(stream)?, app.clone());
+                self.welcome(TcpStream::from_std(stream)?, tls.clone(), app.clone());
             }
         }
         Ok(())

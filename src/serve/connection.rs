@@ -1,6 +1,7 @@
 //! One client's connection: what it may take its time with, and how it ends.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,11 +10,13 @@ use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use super::head_timer::time_heads;
+use super::tls::Tls;
 use crate::shutdown::Shutdown;
 
 /// How long a client may take.
@@ -29,7 +32,13 @@ pub(super) struct Patience {
 const LAST_CALL: Duration = Duration::from_millis(250);
 
 /// Serves `stream` until its client has had enough, or `shutdown` drains: then what is begun is ended, and nothing new is taken.
-pub(super) async fn serve(stream: TcpStream, app: Router, patience: Patience, shutdown: Shutdown) {
+pub(super) async fn serve(
+    stream: TcpStream,
+    tls: Option<Arc<Tls>>,
+    app: Router,
+    patience: Patience,
+    shutdown: Shutdown,
+) {
     if !begins(&stream, patience, &shutdown).await {
         return;
     }
@@ -38,7 +47,25 @@ pub(super) async fn serve(stream: TcpStream, app: Router, patience: Patience, sh
     let mut stream = TimeoutStream::new(stream);
     stream.set_read_timeout(Some(patience.silence));
     stream.set_write_timeout(Some(patience.silence));
-    let (stream, timer) = time_heads(Box::pin(stream), patience.head);
+    let stream = Box::pin(stream);
+    let Some(tls) = tls else { return converse(stream, app, patience, shutdown).await };
+    let handshake = tokio::select! {
+        biased;
+        done = tls.accept(stream) => done,
+        () = last_call(&shutdown) => return,
+        () = tokio::time::sleep(patience.head) => return,
+    };
+    match handshake {
+        Ok(stream) => converse(stream, app, patience, shutdown).await,
+        Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
+    }
+}
+
+async fn converse<S>(stream: S, app: Router, patience: Patience, shutdown: Shutdown)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (stream, timer) = time_heads(stream, patience.head);
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(timer).header_read_timeout(patience.head);
     // who keeps a connection or a stream open without a word answers pings, and isn't silent
@@ -63,14 +90,16 @@ pub(super) async fn serve(stream: TcpStream, app: Router, patience: Patience, sh
 
 /// Whether the client sends anything at all.
 async fn begins(stream: &TcpStream, patience: Patience, shutdown: &Shutdown) -> bool {
-    let last_call = async {
-        shutdown.draining().await;
-        tokio::time::sleep(LAST_CALL).await;
-    };
     tokio::select! {
         biased;
         readable = stream.readable() => readable.is_ok(),
-        () = last_call => false,
+        () = last_call(shutdown) => false,
         () = tokio::time::sleep(patience.silence) => false,
     }
+}
+
+/// Ends when whoever hasn't begun by then will not be waited for.
+async fn last_call(shutdown: &Shutdown) {
+    shutdown.draining().await;
+    tokio::time::sleep(LAST_CALL).await;
 }

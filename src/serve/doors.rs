@@ -6,7 +6,8 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 use super::state::AppState;
-use super::{grpc, http, layers};
+use super::tls::Tls;
+use super::{cors, grpc, http, layers};
 
 /// Where the server listens.
 #[derive(Debug)]
@@ -20,21 +21,24 @@ pub struct Listeners {
 /// A listener and what is served there.
 pub(super) struct Door {
     pub(super) listener: TcpListener,
+    /// Answers the handshake, where there is one.
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) app: Router,
 }
 
 /// A door for each listener.
-pub(super) fn open(listeners: Listeners, state: &AppState) -> Vec<Door> {
+pub(super) fn open(listeners: Listeners, tls: Option<&Arc<Tls>>, state: &AppState) -> Vec<Door> {
     let Listeners { http, grpc } = listeners;
+    let door = |listener, app| Door { listener, tls: tls.cloned(), app };
     match grpc {
-        Some(grpc) => vec![Door { listener: http, app: app(state) }, Door { listener: grpc, app: grpc_app(state) }],
-        None => vec![Door { listener: http, app: single_port_app(state) }],
+        Some(grpc) => vec![door(http, app(state)), door(grpc, grpc_app(state))],
+        None => vec![door(http, single_port_app(state))],
     }
 }
 
 /// The whole HTTP service.
 pub fn app(state: &AppState) -> Router {
-    layers::stack(http::routes(state), Arc::clone(&state.engine))
+    for_browsers(layers::stack(http::routes(state), Arc::clone(&state.engine)), state)
 }
 
 /// The whole gRPC service.
@@ -44,5 +48,10 @@ pub fn grpc_app(state: &AppState) -> Router {
 
 /// Both at one address.
 fn single_port_app(state: &AppState) -> Router {
-    layers::stack(http::routes(state).merge(grpc::routes(state)), Arc::clone(&state.engine))
+    for_browsers(layers::stack(http::routes(state).merge(grpc::routes(state)), Arc::clone(&state.engine)), state)
+}
+
+/// A browser's question whether a page may ask carries no key: it is answered outside of everything else.
+fn for_browsers(app: Router, state: &AppState) -> Router {
+    if state.cors_origins.is_empty() { app } else { app.layer(cors::layer(&state.cors_origins)) }
 }

@@ -10,6 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::gate::admit;
 use super::observe::observe;
 use super::unread::watch_body;
 use crate::error::{ErrorKind, InferError};
@@ -22,9 +23,13 @@ pub(super) fn stack(routes: Router, engine: Arc<Engine>) -> Router {
         .layer(CatchPanicLayer::custom(|_| {
             InferError::new(ErrorKind::Internal, "the server failed on this request; please report it").into_response()
         }))
+        // before anything of the request but its head is looked at
+        .layer(middleware::from_fn_with_state(Arc::clone(&engine), admit))
         // outside of whatever answers, so that it sees every answer
         .layer(middleware::from_fn_with_state(Arc::clone(&engine), observe))
         .layer(middleware::from_fn_with_state(engine, say_goodbye))
+        // an answer is what its head says, whatever its bytes look like
+        .layer(middleware::map_response(no_sniffing))
 }
 
 /// An answer says when it is the connection's last: because the request's body was left unread, or because the end has begun and the
@@ -36,5 +41,10 @@ async fn say_goodbye(State(engine): State<Arc<Engine>>, request: Request, next: 
     if one_at_a_time && (engine.shutdown.has_begun() || !body_ended.load(Ordering::Relaxed)) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    response
+}
+
+async fn no_sniffing(mut response: Response) -> Response {
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -52,7 +52,10 @@ pub(super) async fn change(
     State(state): State<AppState>,
     parameters: std::result::Result<Query<ChangeParameters>, QueryRejection>,
 ) -> Result<Json<LogFilter>> {
-    state.engine.check_calls_allowed()?;
+    // where there are keys, this took an admin's
+    if state.engine.access.is_none() {
+        state.engine.check_calls_allowed()?;
+    }
     let unreadable = |rejection: QueryRejection| InferError::new(ErrorKind::InvalidParameter, rejection.body_text());
     let Query(ChangeParameters { filter }) = parameters.map_err(unreadable)?;
     log(&state)?.set_filter(&filter)?;

@@ -6,7 +6,9 @@ mod body;
 mod clients;
 mod connection;
 mod docs;
+mod cors;
 mod doors;
+mod gate;
 pub mod grpc;
 mod head_timer;
 mod http;
@@ -22,6 +24,7 @@ mod run;
 mod spans;
 mod state;
 mod status;
+mod tls;
 mod unread;
 mod v2;
 

@@ -11,6 +11,7 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use tonic::{Code, Status};
 
+use super::gate::Caller;
 use super::identity::{Identity, parent};
 use super::spans::{self, is_grpc};
 use crate::infer::Engine;
@@ -31,9 +32,12 @@ pub(super) async fn observe(State(engine): State<Arc<Engine>>, mut request: Requ
     let active = engine.counts.then(|| engine.metrics.begin(protocol, method.as_str()));
     let asked = Asked::default();
     request.extensions_mut().insert(asked.clone());
-    let mut seen = Seen { engine, method, route, asked, started, span, identity, active };
+    let mut seen = Seen { engine, method, route, asked, caller: None, started, span, identity, active };
     let mut response = next.run(request).await;
     seen.identity.tell(response.headers_mut());
+    if let Some(Caller(name)) = response.extensions().get() {
+        seen.caller = Some(Arc::clone(name));
+    }
     if !is_grpc(response.headers()) {
         spans::answered_http(&mut seen.span, response.status());
         seen.tell(Protocol::Http, response.status().as_str());
@@ -65,6 +69,8 @@ struct Seen {
     method: Method,
     route: String,
     asked: Asked,
+    /// Whose key it has shown.
+    caller: Option<Arc<str>>,
     started: Instant,
     span: Span,
     identity: Identity,
@@ -81,9 +87,10 @@ impl Seen {
             engine.metrics.record_request(&answered, model.map(|model| &*model.metrics));
         }
         let model = model.map_or("", |model| model.directory.name.as_str());
+        let caller = self.caller.as_deref();
         let Identity { trace_id, request_id, .. } = identity;
         let duration_ms = duration.as_secs_f64() * 1e3;
-        tracing::info!(%method, route, model, status, duration_ms, trace_id, request_id, "request");
+        tracing::info!(%method, route, model, status, duration_ms, caller, trace_id, request_id, "request");
     }
 
     fn tell_code(mut self, code: Code) {

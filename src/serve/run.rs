@@ -9,12 +9,15 @@ use tokio::task::JoinSet;
 
 use super::clients::Clients;
 use super::connection::Patience;
-use super::doors::{Listeners, open};
+use super::doors::{Door, Listeners, open};
 use super::state::AppState;
+use super::tls::Tls;
+use crate::access::Access;
 use crate::config::{ModelControl, ServeConfig};
 use crate::infer::Engine;
 use crate::model::watch;
 use crate::monitor::monitor;
+use crate::shutdown::Shutdown;
 use crate::telemetry::Tracer;
 
 /// How long answers that tell of the end get to reach their clients.
@@ -25,7 +28,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// signal ends the wait. At last the traces that wait are sent.
 ///
 /// # Errors
-/// When a listener fails, or the traces' collector is no URL.
+/// When a listener fails, an API key's line or a certificate can't be read, or the traces' collector is no URL.
 pub async fn run(
     config: &ServeConfig,
     mut engine: Engine,
@@ -33,11 +36,18 @@ pub async fn run(
     signals: impl Stream<Item = ()>,
 ) -> io::Result<()> {
     engine.model_calls = config.models.model_control == ModelControl::Explicit;
+    engine.access = Access::of(config.access.key_source(), &config.access.open).map_err(io::Error::other)?;
     engine.tracer = Tracer::start(&config.traces).map_err(io::Error::other)?;
     engine.counts = config.log.metrics;
     let engine = Arc::new(engine);
-    let care = start_caring(config, &engine);
-    let outcome = serve(config, &engine, listeners, signals).await;
+    let tls = Tls::of(&config.tls).map_err(io::Error::other)?;
+    let mut care = start_caring(config, &engine);
+    if let Some(tls) = tls.clone() {
+        care.spawn(async move { tls.follow().await });
+    }
+    let mut state = AppState::new(Arc::clone(&engine), &config.limits);
+    state.cors_origins = config.access.cors_origin.clone().into();
+    let outcome = serve(config, &engine.shutdown, open(listeners, tls.as_ref(), &state), signals).await;
     drop(care);
     engine.tracer.shut_down().await;
     outcome
@@ -45,12 +55,10 @@ pub async fn run(
 
 async fn serve(
     config: &ServeConfig,
-    engine: &Arc<Engine>,
-    listeners: Listeners,
+    shutdown: &Shutdown,
+    doors: Vec<Door>,
     signals: impl Stream<Item = ()>,
 ) -> io::Result<()> {
-    let shutdown = engine.shutdown.clone();
-    let doors = open(listeners, &AppState::new(Arc::clone(engine), &config.limits));
     let clients = Clients::new(patience(config), shutdown.clone());
     let mut signals = std::pin::pin!(signals.chain(futures_util::stream::pending()));
     tokio::select! {
@@ -86,11 +94,20 @@ fn start_caring(config: &ServeConfig, engine: &Arc<Engine>) -> JoinSet<()> {
     if config.models.canary_interval_s > 0 {
         care.spawn(monitor(Arc::clone(engine), Duration::from_secs(config.models.canary_interval_s)));
     }
+    if engine.access.is_some() {
+        care.spawn(follow_keys(Arc::clone(engine)));
+    }
     if config.models.model_control == ModelControl::Poll {
         let interval = Duration::from_millis(config.models.model_poll_interval_ms);
         care.spawn(watch(Arc::clone(&engine.models), interval));
     }
     care
+}
+
+async fn follow_keys(engine: Arc<Engine>) {
+    if let Some(access) = &engine.access {
+        access.follow().await;
+    }
 }
 
 /// A connection is silent for longer than any request may take.

@@ -14,12 +14,14 @@ pub struct AppState {
     pub max_body_bytes: usize,
     /// Requests of one stream that are in flight at once.
     pub stream_in_flight: usize,
+    /// Web pages that may ask from a browser, by origin, beside the server's own.
+    pub cors_origins: Arc<[String]>,
 }
 
 impl AppState {
     /// The handlers' part of `limits`, and the core.
     pub fn new(engine: Arc<Engine>, limits: &LimitOptions) -> Self {
         let LimitOptions { max_body_bytes, stream_in_flight, .. } = *limits;
-        Self { engine, max_body_bytes, stream_in_flight: usize::from(stream_in_flight) }
+        Self { engine, max_body_bytes, stream_in_flight: usize::from(stream_in_flight), cors_origins: Arc::default() }
     }
 }

@@ -28,10 +28,11 @@ fn statuses(kind: ErrorKind) -> (StatusCode, Code) {
         ErrorKind::UnsupportedMediaType | ErrorKind::UnsupportedImage => {
             (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument)
         }
-        ErrorKind::Forbidden => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+        ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, Code::Unauthenticated),
+        ErrorKind::RoleMissing | ErrorKind::Forbidden => (StatusCode::FORBIDDEN, Code::PermissionDenied),
         ErrorKind::InvalidImage => (StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidArgument),
         ErrorKind::WrongTask | ErrorKind::ModelRefused => (StatusCode::UNPROCESSABLE_ENTITY, Code::FailedPrecondition),
-        ErrorKind::Overloaded => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
+        ErrorKind::RateLimited | ErrorKind::Overloaded => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
         ErrorKind::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
         ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
         ErrorKind::InferenceFailed | ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
@@ -50,7 +51,7 @@ pub(super) fn grpc_code(kind: ErrorKind) -> Code {
 
 /// How long a caller who was turned away, and may come again, should wait.
 pub(super) fn retry_after(kind: ErrorKind) -> Option<Duration> {
-    matches!(kind, ErrorKind::Overloaded | ErrorKind::Unavailable).then_some(RETRY_AFTER)
+    matches!(kind, ErrorKind::Overloaded | ErrorKind::RateLimited | ErrorKind::Unavailable).then_some(RETRY_AFTER)
 }
 
 /// A failure as RFC 9457 problem details.

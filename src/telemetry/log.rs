@@ -21,7 +21,7 @@ impl LogControl {
     /// # Errors
     /// `Unavailable` when there is no log any more.
     pub fn filter(&self) -> Result<String> {
-        self.0.with_current(ToString::to_string).map_err(gone)
+        self.0.with_current(ToString::to_string).map_err(|error| gone(&error))
     }
 
     /// Lets through what `filter` says from now on.
@@ -32,13 +32,13 @@ impl LogControl {
         let parsed: EnvFilter = filter.parse().map_err(|error: ParseError| {
             InferError::new(ErrorKind::InvalidParameter, format!("{filter:?} is no filter: {error}"))
         })?;
-        self.0.reload(parsed).map_err(gone)?;
+        self.0.reload(parsed).map_err(|error| gone(&error))?;
         tracing::warn!(filter, "the log's filter is another");
         Ok(())
     }
 }
 
-fn gone(error: reload::Error) -> InferError {
+fn gone(error: &reload::Error) -> InferError {
     InferError::new(ErrorKind::Unavailable, error.to_string())
 }
 

@@ -66,7 +66,8 @@ pub(super) async fn unimplemented() -> Response {
     failed(InferError::new(ErrorKind::RouteNotFound, "no such method is served; reflection lists those that are"))
 }
 
-fn failed(error: InferError) -> Response {
+/// A failure as an answer that has no message.
+pub(super) fn failed(error: InferError) -> Response {
     Status::from(error).into_http()
 }
 

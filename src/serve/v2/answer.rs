@@ -12,7 +12,7 @@ use crate::error::{ErrorKind, InferError, Result};
 use crate::oip::{DataType, Tensor, TensorData, TensorResponse};
 
 /// How long the JSON of a body is, where tensors' bytes follow it.
-pub(super) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+pub(in crate::serve) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 /// A failure as the protocol tells it.
 #[derive(Debug)]

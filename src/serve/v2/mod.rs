@@ -10,6 +10,7 @@ mod tell;
 mod told;
 
 use axum::http::{Extensions, HeaderMap, StatusCode, Version};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
@@ -20,7 +21,7 @@ use utoipa_axum::routes;
 use super::state::AppState;
 use crate::error::{ErrorKind, InferError};
 use answer::Failed;
-pub(super) use answer::FailedBody;
+pub(super) use answer::{FailedBody, HEADER_LENGTH};
 
 /// The routes below `/v2`.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -54,6 +55,11 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 fn compression() -> CompressionLayer<impl Predicate> {
     let answered = |status: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| status == StatusCode::OK;
     CompressionLayer::new().compress_when(SizeAbove::default().and(answered))
+}
+
+/// A failure in the protocol's words.
+pub(super) fn failed(error: InferError) -> Response {
+    Failed::from(error).into_response()
 }
 
 async fn other_method() -> Failed {
