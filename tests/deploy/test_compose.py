@@ -55,6 +55,21 @@ def test_docker_stack_takes_it(beside: str):
     assert merged["services"]["server"]["deploy"]["replicas"] == 3
 
 
+def test_what_compose_mounts_is_there():
+    mounts = [mount.split(":")[0] for service in read(COMPOSE)["services"].values() for mount in service["volumes"]]
+    paths = [mount for mount in mounts if mount.startswith(".")]
+    assert len(paths) == 4
+    assert all((DEPLOY / path).exists() for path in paths)
+
+
+def test_prometheus_looks_where_compose_serves():
+    compose = read(COMPOSE)
+    [job] = read(DEPLOY / "prometheus/prometheus.yml")["scrape_configs"]
+    [names] = job["dns_sd_configs"]
+    assert names["names"] == ["server"] and "server" in compose["services"]
+    assert any(mapping.endswith(f":{names['port']}") for mapping in compose["services"]["server"]["ports"])
+
+
 @pytest.mark.parametrize("file", [COMPOSE, SWARM / "stack.yaml"], ids=lambda file: file.name)
 def test_the_options_are_the_servers(file: Path):
     assert_options(server_of(file)["environment"])

@@ -7,8 +7,9 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import requests
+import yaml
 
-from rendering import Manifest, matches, of_kind, only, values
+from rendering import KUBERNETES, Manifest, matches, of_kind, only, values
 from server import assert_options
 from serving import Server
 
@@ -151,6 +152,16 @@ def test_the_autoscaler_scales_the_deployment(rendered: list[Manifest]):
             "kind": "Deployment",
             "name": deployment["metadata"]["name"],
         }
+
+
+def test_the_autoscaler_goes_by_what_the_server_counts(rendered: list[Manifest], server: Server):
+    metrics = requests.get(f"{server.url}/metrics", timeout=30).text
+    values_of_adapter = yaml.safe_load((KUBERNETES / "components/autoscaling/adapter-values.yaml").read_text())
+    offered = {rule["name"]["as"] for rule in values_of_adapter["rules"]["custom"]}
+    for autoscaler in of_kind(rendered, "HorizontalPodAutoscaler"):
+        [metric] = [metric["pods"]["metric"]["name"] for metric in autoscaler["spec"]["metrics"]]
+        assert metric in offered
+        assert f"# TYPE {metric} gauge" in metrics
 
 
 def test_prometheus_asks_each_pod_once_and_may(rendered: list[Manifest], server: Server):
