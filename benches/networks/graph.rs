@@ -13,14 +13,14 @@ const INTERFACE_VERSION: i64 = 10;
 const OPSET: i64 = 18;
 
 /// A graph that grows; values are named by numbers.
-pub struct Graph {
+pub(crate) struct Graph {
     graph: GraphProto,
     state: u64,
 }
 
 impl Graph {
     /// An empty graph with `input`, a batch of any size.
-    pub fn new(input: &str, shape: &[i64]) -> Self {
+    pub(crate) fn new(input: &str, shape: &[i64]) -> Self {
         let graph =
             GraphProto { name: Some("bench".into()), input: vec![tensor(input, shape)], ..GraphProto::default() };
         Self { graph, state: 1 }
@@ -36,14 +36,14 @@ impl Graph {
     }
 
     /// A constant around `centre` of this standard deviation; its name.
-    pub fn constant(&mut self, shape: &[i64], centre: f32, deviation: f32) -> String {
+    pub(crate) fn constant(&mut self, shape: &[i64], centre: f32, deviation: f32) -> String {
         let len = shape.iter().product::<i64>() as usize;
         let numbers: Vec<f32> = (0..len).map(|_| centre + deviation * 3_f32.sqrt() * self.uniform()).collect();
         self.constant_of(shape, &numbers)
     }
 
     /// A constant of these numbers; its name.
-    pub fn constant_of(&mut self, shape: &[i64], numbers: &[f32]) -> String {
+    pub(crate) fn constant_of(&mut self, shape: &[i64], numbers: &[f32]) -> String {
         let name = format!("constant_{}", self.graph.initializer.len());
         self.graph.initializer.push(TensorProto {
             dims: shape.to_vec(),
@@ -56,7 +56,13 @@ impl Graph {
     }
 
     /// Adds a node; the name of its output.
-    pub fn node(&mut self, domain: &str, operator: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+    pub(crate) fn node(
+        &mut self,
+        domain: &str,
+        operator: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> String {
         let output = format!("value_{}", self.graph.node.len());
         self.graph.node.push(NodeProto {
             input: inputs.iter().map(|&input| input.into()).collect(),
@@ -71,7 +77,7 @@ impl Graph {
     }
 
     /// The graph whose last node gives `output`, with the operators of `functions` beside it.
-    pub fn model(mut self, output: &str, shape: &[i64], functions: Vec<FunctionProto>) -> ModelProto {
+    pub(crate) fn model(mut self, output: &str, shape: &[i64], functions: Vec<FunctionProto>) -> ModelProto {
         if let Some(last) = self.graph.node.last_mut() {
             last.output = vec![output.into()];
         }
@@ -89,17 +95,17 @@ impl Graph {
     }
 }
 
-pub fn integers(name: &str, values: &[i64]) -> AttributeProto {
+pub(crate) fn integers(name: &str, values: &[i64]) -> AttributeProto {
     let (name, r#type) = (Some(name.into()), Some(AttributeType::Ints as i32));
     AttributeProto { name, r#type, ints: values.to_vec(), ..AttributeProto::default() }
 }
 
-pub fn integer(name: &str, value: i64) -> AttributeProto {
+pub(crate) fn integer(name: &str, value: i64) -> AttributeProto {
     let (name, r#type) = (Some(name.into()), Some(AttributeType::Int as i32));
     AttributeProto { name, r#type, i: Some(value), ..AttributeProto::default() }
 }
 
-pub fn float(name: &str, value: f32) -> AttributeProto {
+pub(crate) fn float(name: &str, value: f32) -> AttributeProto {
     let (name, r#type) = (Some(name.into()), Some(AttributeType::Float as i32));
     AttributeProto { name, r#type, f: Some(value), ..AttributeProto::default() }
 }

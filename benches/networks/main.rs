@@ -48,14 +48,14 @@ struct Options {
 }
 
 /// Ways to run a network, in the order of the report; the first is what the others are compared with.
-pub const WAYS: [&str; 4] =
+pub(crate) const WAYS: [&str; 4] =
     ["ResNet-50", "CE-ResNet-50, usual export", "CE-ResNet-50, kernel in rows", "CE-ResNet-50, planned"];
 
 /// Times of one number of threads and pictures: for each way, for each turn, in milliseconds.
-pub struct Measured {
-    pub threads: usize,
-    pub batch: usize,
-    pub times_ms: Vec<Vec<f64>>,
+pub(crate) struct Measured {
+    pub(crate) threads: usize,
+    pub(crate) batch: usize,
+    pub(crate) times_ms: Vec<Vec<f64>>,
 }
 
 struct Networks {

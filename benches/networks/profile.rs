@@ -12,9 +12,9 @@ use crate::{Networks, WAYS, pictures};
 const RUNS: usize = 20;
 
 /// Milliseconds of a run by operator, most first.
-pub struct Shares {
-    pub threads: usize,
-    pub by_operator: Vec<(String, f64)>,
+pub(crate) struct Shares {
+    pub(crate) threads: usize,
+    pub(crate) by_operator: Vec<(String, f64)>,
 }
 
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ struct Arguments {
 }
 
 /// Profiles the planned network on one picture at a time.
-pub fn shares(networks: &Networks, threads: usize) -> Shares {
+pub(crate) fn shares(networks: &Networks, threads: usize) -> Shares {
     let folder = tempfile::tempdir().expect("a folder");
     let profile = Some(folder.path().join("profile"));
     let mut session = networks.open(WAYS.len() - 1, &SessionOptions { profile, threads, ..SessionOptions::default() });

@@ -8,7 +8,7 @@ use crate::profile::Shares;
 use crate::{Measured, WAYS};
 
 /// A row for each way: median and spread of times, and of ratios to the first way.
-pub fn table(measured: &[Measured]) -> String {
+pub(crate) fn table(measured: &[Measured]) -> String {
     let mut text = String::new();
     for Measured { threads, batch, times_ms } in measured {
         for (way, times) in WAYS.iter().zip(times_ms) {
@@ -24,7 +24,7 @@ pub fn table(measured: &[Measured]) -> String {
 }
 
 /// Everything that was measured.
-pub fn text(measured: &[Measured], shares: &[Shares], loads: &[Vec<f64>; 2]) -> String {
+pub(crate) fn text(measured: &[Measured], shares: &[Shares], loads: &[Vec<f64>; 2]) -> String {
     let mut text = String::from(
         "| threads | batch | | ms: median (quartiles) | to ResNet-50, turn by turn |\n|---|---|---|---|---|\n",
     );
@@ -56,7 +56,7 @@ fn quartiles(values: &[f64]) -> [f64; 3] {
 const MARK: &str = "<!-- measured -->";
 
 /// Replaces what stands between two marks in the file at `path`, or writes it, and puts the plot beside it.
-pub fn write(path: &Path, text: &str, measured: &[Measured]) {
+pub(crate) fn write(path: &Path, text: &str, measured: &[Measured]) {
     let before = fs::read_to_string(path).unwrap_or_default();
     let parts: Vec<_> = before.split(MARK).collect();
     let whole = match parts[..] {

@@ -12,7 +12,7 @@ use crate::graph::{Graph, float, integer, integers};
 use crate::onnx::{FunctionProto, ModelProto};
 
 /// Side of the pictures.
-pub const SIDE: usize = 224;
+pub(crate) const SIDE: usize = 224;
 const CLASSES: i64 = 1000;
 /// Bottlenecks of each stage.
 const STAGES: [usize; 4] = [3, 4, 6, 3];
@@ -20,7 +20,7 @@ const STAGES: [usize; 4] = [3, 4, 6, 3];
 const WITH_BODY: &str = "models/ce_resnet_caltech101/1/model.onnx";
 
 /// Writes the model directory of one of the two.
-pub fn write(directory: &Path, with_ce: bool) {
+pub(crate) fn write(directory: &Path, with_ce: bool) {
     fs::create_dir_all(directory).expect("a folder");
     let model = resnet50(with_ce);
     fs::write(directory.join("model.onnx"), model.encode_to_vec()).expect("written");
