@@ -109,7 +109,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `clients` that ask again as soon as they are answered.
+/// `clients` that ask again as soon as they are answered; each once at least that counts, however slow the server is.
 pub async fn closed_loop<T: Target>(target: &Arc<T>, clients: usize, control: &Control) -> Tally {
     let run = Run::start(target, control);
     let end = run.warm + control.duration;
@@ -117,13 +117,15 @@ pub async fn closed_loop<T: Target>(target: &Arc<T>, clients: usize, control: &C
     for client in 0..clients {
         let run = Arc::clone(&run);
         tasks.spawn(async move {
-            let mut number = client;
-            while Instant::now() < end {
-                let broken = run.ask(number, Instant::now()).await.is_err_and(|failure| failure.broken);
+            let (mut number, mut now, mut counted) = (client, Instant::now(), false);
+            while now < end || !counted {
+                counted |= now >= run.warm;
+                let broken = run.ask(number, now).await.is_err_and(|failure| failure.broken);
                 if broken {
                     tokio::time::sleep(RECONNECT_PAUSE).await;
                 }
                 number += clients;
+                now = Instant::now();
             }
         });
     }
