@@ -14,6 +14,7 @@ const DESCRIPTION: &str = "Pictures in, labels or boxes out; and the Open Infere
     each operation lists the codes that it may answer by their status.\n\n\
     Not told at each operation: a head that is no HTTP, too large or too slow is refused before any route is looked for (400, 414, 431, \
     or a closed connection); another method of a path that is served is 405 with `Allow`. \
+    Where the operator has given out keys, each request shows one by `Authorization: Bearer` or `X-API-Key`. \
     Every answer carries `traceparent` and `x-request-id`. \
     Bodies below `/v2` may be gzip or deflate.";
 

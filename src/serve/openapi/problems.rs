@@ -73,6 +73,9 @@ kinds!(
     Nothing: Internal
 );
 
+/// What any request may meet where the operator has given out keys.
+const AT_THE_GATE: [ErrorKind; 3] = [ErrorKind::Unauthenticated, ErrorKind::RoleMissing, ErrorKind::RateLimited];
+
 /// Answers of RFC 9457.
 pub(in crate::serve) struct Problems<K>(PhantomData<K>);
 
@@ -98,7 +101,7 @@ fn responses(
     tells_status: bool,
 ) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status = BTreeMap::<u16, Vec<ErrorKind>>::new();
-    for kind in kinds {
+    for kind in kinds.iter().chain(&AT_THE_GATE) {
         by_status.entry(http_status(*kind).as_u16()).or_default().push(*kind);
     }
     let response = |(status, kinds): (u16, Vec<ErrorKind>)| {
