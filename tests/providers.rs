@@ -41,7 +41,7 @@ async fn what_runs_a_model_is_told_everywhere() {
     assert!(refused.iter().all(|one| one["reason"].as_str().is_some_and(|reason| reason.len() > 20)), "{listed}");
 
     let metrics = String::from_utf8(get(&service, "/metrics").await.body).expect("text");
-    let expected = format!("cenet_model_provider{{model=\"{MODEL}\",provider=\"cpu\",version=\"1\"}} 1");
+    let expected = format!("cenet_model_info{{model=\"{MODEL}\",provider=\"cpu\",task=\"classify\",version=\"1\"}} 1");
     assert!(metrics.lines().any(|line| line == expected), "{metrics}");
     let group = get(&service, &format!("/v2/models/{MODEL}/config")).await.json()["instance_group"][0].clone();
     assert_eq!(group["kind"], "KIND_CPU");

@@ -213,11 +213,11 @@ async fn old_protocols_and_ciphers_are_refused() {
     let mut good = TcpStream::connect(server.http).await.expect("it listens");
     good.write_all(&hello([3, 3], &forward_secret)).await.expect("sent");
     assert_eq!(good.read_u8().await.expect("answered"), 22, "the same hello with all that is needed is taken up");
-    let cases: [([u8; 2], &[[u8; 2]], u8); 4] = [
-        ([3, 0], &forward_secret, PROTOCOL_VERSION),
-        ([3, 1], &forward_secret, PROTOCOL_VERSION),
-        ([3, 2], &forward_secret, PROTOCOL_VERSION),
-        ([3, 3], &weak, HANDSHAKE_FAILURE),
+    let cases = [
+        ([3, 0], &forward_secret[..], PROTOCOL_VERSION),
+        ([3, 1], &forward_secret[..], PROTOCOL_VERSION),
+        ([3, 2], &forward_secret[..], PROTOCOL_VERSION),
+        ([3, 3], &weak[..], HANDSHAKE_FAILURE),
     ];
     for (version, suites, alert) in cases {
         let mut stream = TcpStream::connect(server.http).await.expect("it listens");

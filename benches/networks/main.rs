@@ -145,7 +145,7 @@ fn load_times(networks: &Networks) -> [Vec<f64>; 2] {
     for _ in 0..7 {
         for (way, times) in [0, WAYS.len() - 1].into_iter().zip(&mut times) {
             times.push(time_ms(|| {
-                drop(networks.open(way, &SessionOptions { threads: 1, ..SessionOptions::default() }))
+                drop(networks.open(way, &SessionOptions { threads: 1, ..SessionOptions::default() }));
             }));
         }
     }

@@ -96,6 +96,7 @@ fn wait(ready: impl Fn() -> bool) {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Mutex;
+    use std::thread::ScopedJoinHandle;
 
     use super::*;
     use crate::Serial;
@@ -113,7 +114,7 @@ mod tests {
                 let workers: Vec<_> = (0..tasks)
                     .map(|index| scope.spawn(move || catch_unwind(AssertUnwindSafe(|| task(index)))))
                     .collect();
-                workers.into_iter().map(|worker| worker.join()).filter(|outcome| !matches!(outcome, Ok(Ok(())))).count()
+                workers.into_iter().map(ScopedJoinHandle::join).filter(|outcome| !matches!(outcome, Ok(Ok(())))).count()
             });
             assert_eq!(failed, 0, "a task panicked");
         }

@@ -192,7 +192,8 @@ fn buffers_of_the_wrong_length_are_refused() {
     assert!(run(&parameters, &packed, &x, Some(&x[1..])).expect_err("the addend").starts_with("the addend holds 95"));
     let short = Parameters { fc2: &case.fc2[1..], ..parameters };
     assert!(run(&short, &packed, &x, None).expect_err("fc2").starts_with("fc2"));
-    let other = Packed::new(&case.parameters(), 2, 8).expect("whole groups");
+    let narrower = Case::draw(Shape { groups: 4, group_width: 2, ..shape }, 0.0, 3);
+    let other = Packed::new(&narrower.parameters(), 2, 8).expect("whole groups");
     assert!(run(&parameters, &other, &x, None).expect_err("other groups").starts_with("the packed whitening"));
     let part = Parameters { whitening: &case.whitening[1..], ..parameters };
     assert!(Packed::new(&part, 4, 8).expect_err("part of a group").to_string().starts_with("whitening"));

@@ -8,7 +8,7 @@ use prometheus::TEXT_FORMAT;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::openapi::problems::{Nothing, Problems, Readiness};
+use super::openapi::problems::{Counting, Nothing, Problems, Readiness};
 use super::openapi::tags::SERVER;
 use super::state::AppState;
 use super::{ask, docs, log, models, openapi, page, v2};
@@ -58,7 +58,7 @@ async fn ready(State(state): State<AppState>) -> Result<&'static str> {
     get,
     path = "/metrics",
     tag = SERVER,
-    responses((status = 200, body = String, description = "In Prometheus's text format."), Problems<Nothing>)
+    responses((status = 200, body = String, description = "In Prometheus's text format."), Problems<Counting>)
 )]
 async fn render_metrics(State(state): State<AppState>) -> Result<impl IntoResponse> {
     if !state.engine.counts {

@@ -54,7 +54,7 @@ impl Tls {
                     *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
                 }
                 Some(Err(error)) => {
-                    tracing::warn!(error, "TLS certificates can't be read; those of before are in force")
+                    tracing::warn!(error, "TLS certificates can't be read; those of before are in force");
                 }
                 None => {}
             }

@@ -1,21 +1,26 @@
 //! Holds every answer of the tests against what `/openapi.json` says of its operation.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request};
+use cenet_serve::infer::Engine;
+use cenet_serve::model::Repository;
 use serde_json::Value;
 use tower::ServiceExt;
 
-/// The document, which is the same for every service.
-pub async fn document(service: &Router) -> &'static Value {
+use super::{MeanColor, limits, model, serving};
+
+/// The document, which is the same for every service: this one asks for no key, and speaks HTTP.
+pub async fn document() -> &'static Value {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
     if let Some(document) = DOCUMENT.get() {
         return document;
     }
+    let engine = Engine::new(Repository::of(model("colors", MeanColor, 8)), &limits()).expect("threads");
+    let service = serving(&Arc::new(engine));
     let request = Request::get("/openapi.json").body(Body::empty()).expect("a request");
-    let response = service.clone().oneshot(request).await.expect("the service always answers");
+    let response = service.oneshot(request).await.expect("the service always answers");
     let body = to_bytes(response.into_body(), usize::MAX).await.expect("it is in memory");
     DOCUMENT.get_or_init(|| serde_json::from_slice(&body).expect("the document is JSON"))
 }
@@ -36,8 +41,12 @@ fn fits(template: &str, path: &str) -> bool {
 }
 
 /// Fails unless the answer is one that the operation says it may give.
-pub async fn check(service: &Router, method: &Method, path: &str, status: u16, content_type: &str, body: &[u8]) {
-    let Some(operation) = operation(document(service).await, method, path) else { return };
+pub async fn check(method: &Method, path: &str, status: u16, content_type: &str, body: &[u8]) {
+    // gRPC has documents of its own
+    if content_type.starts_with("application/grpc") {
+        return;
+    }
+    let Some(operation) = operation(document().await, method, path) else { return };
     // said of the document as a whole
     if status == 405 {
         return;

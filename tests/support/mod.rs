@@ -211,7 +211,7 @@ pub async fn send(service: &Router, request: Request<Body>) -> Reply {
     let body = to_bytes(body, usize::MAX).await.expect("the body is in memory").to_vec();
     let reply = Reply { status: parts.status, headers: parts.headers, body };
     let content_type = reply.headers.get("content-type").map_or("", |value| value.to_str().expect("text"));
-    documented::check(service, &method, &path, reply.status.as_u16(), content_type, &reply.body).await;
+    documented::check(&method, &path, reply.status.as_u16(), content_type, &reply.body).await;
     reply
 }
 

@@ -108,7 +108,9 @@ impl<'a> Batch<'a> {
             let parts = if units * count >= threads { 1 } else { threads.div_ceil(units * count) };
             // SAFETY: a phase reads what those before it have written, and its tasks write apart
             let variances = |task| unsafe { self.variances(&gating, task) };
+            // SAFETY: as above
             let project = |task| unsafe { self.project(&gating, task) };
+            // SAFETY: as above
             let normalise = |sample| unsafe { normalize(gating.hidden(sample, self.shape.hidden), self.parameters) };
             let mix = |task| {
                 // a unit's weights serve one sample after the other

@@ -43,6 +43,7 @@ pub fn blocked_len(shape: &Shape, block: usize) -> usize {
 ///
 /// # Errors
 /// [`ShapeError::Buffer`] when a buffer doesn't hold what `shape` asks for; `y` is then untouched.
+#[expect(clippy::too_many_arguments, reason = "each is another thing")]
 pub fn forward(
     set: InstructionSet,
     shape: &Shape,

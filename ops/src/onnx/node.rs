@@ -36,6 +36,7 @@ impl Node {
     }
 
     /// An error of this node.
+    #[expect(clippy::needless_pass_by_value, reason = "a failure is handed over")]
     pub(super) fn error(&self, message: impl ToString) -> Error {
         named(&self.name, &message.to_string())
     }

@@ -9,13 +9,13 @@ use crate::model::{LoadError, LoadResult, OnnxSession, SessionOptions};
 /// # Errors
 /// As [`OnnxSession::load`]; [`LoadError::Plan`] when there is no place to write the graph to.
 pub(super) fn load(path: &Path) -> LoadResult<(OnnxSession, Vec<u8>)> {
-    let place = Place::new().map_err(no_place)?;
+    let place = Place::new().map_err(|error| no_place(&error))?;
     let options = SessionOptions { optimised: Some(place.path()), ..SessionOptions::default() };
     let session = OnnxSession::load(path, &options)?;
-    Ok((session, place.read().map_err(no_place)?))
+    Ok((session, place.read().map_err(|error| no_place(&error))?))
 }
 
-fn no_place(error: std::io::Error) -> LoadError {
+fn no_place(error: &std::io::Error) -> LoadError {
     LoadError::Plan(format!("no place to put the optimised graph: {error}"))
 }
 

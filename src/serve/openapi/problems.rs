@@ -69,6 +69,10 @@ kinds!(
     Indexing: InvalidRequest, PayloadTooLarge, Internal
 );
 kinds!(
+    /// Metrics, which there may be none of.
+    Counting: RouteNotFound, Internal
+);
+kinds!(
     /// What can't fail but by a defect.
     Nothing: Internal
 );

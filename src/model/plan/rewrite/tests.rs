@@ -167,7 +167,7 @@ fn the_sum_of_two_ce_results() {
 fn what_does_not_fit_stays_as_it_is() {
     let rows = ["x = Identity(image)", "y = CE(x)", "out = Relu(y)"];
     let (nodes, coverage) = rewritten(model(&rows, &["out"]));
-    assert_eq!(nodes, rows.map(|line| line.to_owned()), "X isn't in blocks");
+    assert_eq!(nodes, rows.map(ToOwned::to_owned), "X isn't in blocks");
     assert_eq!(coverage, Coverage { plain: 1, ..Coverage::default() });
 
     let blocks = ["c = Conv(image)", "x = RO(c)", "y = CE(x)", "out = Relu(y)"];
