@@ -10,6 +10,9 @@ import torch
 
 from cenet.detection import recipe as detection_recipe
 from cenet.detection.run import DetectionRun
+from cenet.distillation import recipe as distillation_recipe
+from cenet.distillation.run import DistillationRun
+from cenet.distillation.teacher import PUBLISHED, load_teacher
 from cenet.networks import network_names
 from cenet.placement import FIT_MODES
 from cenet.training import recipe as classification_recipe
@@ -48,6 +51,12 @@ def _start_detection(options: argparse.Namespace) -> Run:
     return DetectionRun(options.data, options.output, recipe, options.norm, options.seed, options.start_from)
 
 
+def _start_distillation(options: argparse.Namespace) -> Run:
+    recipe = _changed(distillation_recipe.RECIPES[options.recipe], options)
+    teacher = load_teacher(options.teacher)
+    return DistillationRun(options.data, options.output, recipe, options.seed, teacher, options.test_data)
+
+
 def _changed(recipe: Any, options: argparse.Namespace) -> Any:
     """The recipe with the fields that options of the same name were given for."""
     given = {field.name: getattr(options, field.name, None) for field in dataclasses.fields(recipe)}
@@ -60,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     tasks = parser.add_subparsers(required=True)
     _add_classify(tasks.add_parser("classify", help="train on a folder per class"))
     _add_detect(tasks.add_parser("detect", help="train a detector on pictures with boxes (Pascal VOC or COCO)"))
+    _add_distill(tasks.add_parser("distill", help="teach a CE network what a plain one knows, without labels"))
     return parser
 
 
@@ -86,10 +96,33 @@ def _add_detect(detect: argparse.ArgumentParser) -> None:
     detect.add_argument("--test-part", metavar="PART", help="the same")
 
 
+def _add_distill(distill: argparse.ArgumentParser) -> None:
+    distill.set_defaults(start=_start_distillation)
+    distill.add_argument(
+        "--teacher",
+        required=True,
+        metavar="NAME",
+        help=f"{PUBLISHED} (pip install cenet[teacher]), or a checkpoint of cenet-train classify --norm bn",
+    )
+    distill.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="DIR", help="folders with pictures at any depth"
+    )
+    distill.add_argument(
+        "--test-data", type=Path, nargs="+", default=[], metavar="DIR", help="measured at the end, never trained on"
+    )
+    _add_run(distill, sorted(distillation_recipe.RECIPES))
+    distill.add_argument("--crops-per-epoch", type=int, help="pictures an epoch")
+    distill.add_argument("--ce-learning-rate", type=float, help="highest rate of the CE blocks' own parameters")
+
+
 def _add_common(task: argparse.ArgumentParser, recipes: list[str]) -> None:
+    _add_run(task, recipes)
+    task.add_argument("--norm", choices=("ce", "bn"), default="ce", help="bn: the same network without CE blocks")
+
+
+def _add_run(task: argparse.ArgumentParser, recipes: list[str]) -> None:
     task.add_argument("--output", type=Path, required=True, help="folder for checkpoints, curves and result")
     task.add_argument("--recipe", choices=recipes, default="default")
-    task.add_argument("--norm", choices=("ce", "bn"), default="ce", help="bn: the same network without CE blocks")
     task.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation; not of the split")
     task.add_argument("--resume", action="store_true", help="go on after the last finished epoch")
     task.add_argument("--threads", type=int, help="torch threads (default: one a core)")
