@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torchvision import transforms
 
 from cenet.cli.train import main
@@ -20,23 +20,6 @@ from cenet.training.recipe import Recipe
 from cenet.training.run import batch_indices
 
 TINY = Recipe(epochs=4, batch_size=8, image_size=32, evaluation_resize=36, training_resize=40, warmup_epochs=1)
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory) -> Path:
-    """Discs and squares in random places and colours, and a folder to leave out."""
-    root = tmp_path_factory.mktemp("pictures")
-    generator = torch.Generator().manual_seed(0)
-    for name in ("disc", "square", "ZZ_clutter"):
-        (root / name).mkdir()
-        for index in range(20):
-            x, y, red, green, blue = torch.randint(20, 90, (5,), generator=generator).tolist()
-            image = Image.new("RGB", (160, 120), (red, green, blue))
-            shape = (x, y - 15, x + 45, y + 30)
-            draw = ImageDraw.Draw(image)
-            (draw.ellipse if name == "disc" else draw.rectangle)(shape, fill=(255 - red, 255 - green, 200))
-            image.save(root / name / f"{index:02}.jpg")
-    return root
 
 
 def start(folder: Path, output: Path, **changes) -> ClassificationRun:

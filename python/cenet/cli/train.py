@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _start_classification(options: argparse.Namespace) -> Run:
     recipe = _changed(classification_recipe.RECIPES[options.recipe], options)
-    return ClassificationRun(options.data, options.output, recipe, options.norm, options.seed)
+    return ClassificationRun(options.data, options.output, recipe, options.norm, options.seed, options.init)
 
 
 def _start_detection(options: argparse.Namespace) -> Run:
@@ -77,6 +77,9 @@ def _add_classify(classify: argparse.ArgumentParser) -> None:
     classify.set_defaults(start=_start_classification)
     classify.add_argument("--data", type=Path, required=True, help="folder with one folder of pictures per class")
     _add_common(classify, sorted(classification_recipe.RECIPES))
+    classify.add_argument(
+        "--init", type=Path, metavar="PATH", help="checkpoint or model directory of the same network: the first weights"
+    )
     classify.add_argument("--exclude", action="append", help="class folder to leave out (repeatable)")
     classify.add_argument("--arch", choices=_ARCHITECTURES)
     classify.add_argument("--image-size", type=int, help="side of the network's input in pixels")

@@ -18,8 +18,8 @@ class DistillationRecipe:
     epochs: int = 8
     crops_per_epoch: int = 1536
     batch_size: int = 32
-    learning_rate: float = 5e-5
-    ce_learning_rate: float = 1e-3
+    learning_rate: float = 1e-5
+    ce_learning_rate: float = 2e-4
     warmup_epochs: int = 1
     gradient_norm: float = 5.0
     logit_weight: float = 0.05
@@ -30,7 +30,6 @@ class DistillationRecipe:
     split_seed: int = 0
     test_fraction: float = 0.1
     validation_pictures: int = 256
-    student_options: dict = field(default_factory=dict)
     augmentation: Augmentation = field(
         default_factory=lambda: Augmentation(crop_scale=(0.35, 1.0), jitter=0.3, mixup_alpha=0.0)
     )
@@ -41,5 +40,4 @@ class DistillationRecipe:
 
 RECIPES: dict[str, DistillationRecipe] = {
     "default": DistillationRecipe(),
-    "efficientnet_lite0": DistillationRecipe(student_options={"ce_stages": (4, 5, 6, 7)}),
 }

@@ -70,7 +70,7 @@ class DistillationRun(Run):
         self.split = split_pictures(pictures, recipe.split_seed, recipe.test_fraction, recipe.validation_pictures)
         _write_split(self.split, output / "split.tsv")
         torch.manual_seed(seed)
-        self.options = {**teacher.options, "num_classes": len(teacher.labels), **recipe.student_options}
+        self.options = {**teacher.options, "num_classes": len(teacher.labels)}
         student = build_network(teacher.arch, norm="ce", **self.options).to(memory_format=torch.channels_last)
         optimiser = _build_optimiser(student, recipe)
         steps = max(1, recipe.crops_per_epoch // recipe.batch_size)
@@ -89,7 +89,10 @@ class DistillationRun(Run):
         inputs = load_inputs(pictures, self.teacher.preprocessing, "start").split(self.recipe.batch_size)
         start_student(self.network, self.teacher.network, inputs, self.recipe.stream_rms, self.recipe.gate_gain)
         scores = self._agreement(self.validation)
-        print(f"start: validation top1 {scores.top1:.4f}, in top5 {scores.in_top5:.4f}", flush=True)
+        print(
+            f"start: validation top1 {scores.top1:.4f}, in top5 {scores.in_top5:.4f}, loss {scores.loss:.4f}",
+            flush=True,
+        )
 
     def _evaluation_part(self, pictures: Sequence[UnlabelledPicture], name: str) -> tuple[Tensor, Tensor]:
         """Inputs and the teacher's logits."""
