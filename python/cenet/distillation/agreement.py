@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+import onnxruntime
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,6 +33,14 @@ def answer(network: nn.Module, inputs: Tensor, batch_size: int, description: str
     return torch.cat([network(batch) for batch in batches])
 
 
+def answer_exported(directory: Path, inputs: Tensor, batch_size: int) -> Tensor:
+    """Logits [N, K] of the classifier in a model directory, by ONNX Runtime without a kernel for CE blocks."""
+    session = onnxruntime.InferenceSession(directory / "model.onnx", providers=["CPUExecutionProvider"])
+    (name,) = (value.name for value in session.get_inputs())
+    batches = (batch.contiguous().numpy() for batch in inputs.split(batch_size))
+    return torch.cat([torch.from_numpy(session.run(None, {name: batch})[0]) for batch in batches])
+
+
 def agreement(student: Tensor, teacher: Tensor) -> Agreement:
     """Of logits [N, K] with logits [N, K]."""
     best = teacher.argmax(1, keepdim=True)
@@ -45,6 +55,15 @@ def agreement(student: Tensor, teacher: Tensor) -> Agreement:
 def divergence(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean Kullback-Leibler divergence of probabilities from the teacher's."""
     return F.kl_div(student.log_softmax(1), teacher.log_softmax(1), reduction="batchmean", log_target=True)
+
+
+def block_groups(network: nn.Module) -> dict[str, list[CEBlock]]:
+    """The network's CE blocks one by one, by stages where it knows them, and all together."""
+    groups = {name: [module] for name, module in network.named_modules() if isinstance(module, CEBlock)}
+    for stage, layer in zip(getattr(network, "stage_of", []), getattr(network, "blocks", []), strict=True):
+        if layer.ce is not None:
+            groups.setdefault(f"stage {stage}", []).append(layer.ce)
+    return groups | {"all": [module for module in network.modules() if isinstance(module, CEBlock)]}
 
 
 def ablations(network: nn.Module, inputs: Tensor, groups: Mapping[str, list[CEBlock]], batch_size: int) -> dict:

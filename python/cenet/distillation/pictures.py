@@ -72,6 +72,18 @@ def split_pictures(
     return UnlabelledSplit(train, validation, test)
 
 
+def write_split(split: UnlabelledSplit, file: Path) -> None:
+    """Writes one line a picture, `part<TAB>path`."""
+    parts = (("train", split.train), ("validation", split.validation), ("test", split.test))
+    file.write_text("".join(f"{part}\t{picture.path}\n" for part, pictures in parts for picture in pictures))
+
+
+def read_split(file: Path, part: str) -> list[UnlabelledPicture]:
+    """One part of what `write_split` wrote."""
+    lines = (line.split("\t", 1) for line in file.read_text().splitlines())
+    return [UnlabelledPicture(Path(path)) for name, path in lines if name == part]
+
+
 def read_picture(path: Path) -> Tensor:
     """Decoded and upright, uint8 [3, H, W]; a large JPEG scaled down while it is decoded."""
     with Image.open(path) as image:

@@ -21,6 +21,7 @@ from cenet.distillation.pictures import (
     load_inputs,
     read_picture,
     split_pictures,
+    write_split,
 )
 from cenet.distillation.recipe import DistillationRecipe
 from cenet.distillation.start import freeze_before_blocks, start_student
@@ -68,7 +69,7 @@ class DistillationRun(Run):
         self.teacher, self.test_data = teacher, test_data
         pictures = find_pictures(data)
         self.split = split_pictures(pictures, recipe.split_seed, recipe.test_fraction, recipe.validation_pictures)
-        _write_split(self.split, output / "split.tsv")
+        write_split(self.split, output / "split.tsv")
         torch.manual_seed(seed)
         self.options = {**teacher.options, "num_classes": len(teacher.labels)}
         student = build_network(teacher.arch, norm="ce", **self.options).to(memory_format=torch.channels_last)
@@ -169,13 +170,6 @@ def _build_optimiser(student: nn.Module, recipe: DistillationRecipe) -> AdamW:
         {"params": [p for p in parameters if id(p) in own], "lr": recipe.ce_learning_rate},
     ]
     return AdamW(groups, weight_decay=0.0)
-
-
-def _write_split(split, file: Path) -> None:
-    lines = [
-        f"{part}\t{picture.path}\n" for part in ("train", "validation", "test") for picture in getattr(split, part)
-    ]
-    file.write_text("".join(lines))
 
 
 def _fingerprint(network: nn.Module) -> str:
