@@ -21,6 +21,8 @@ from cenet.training.run import LAST, Run
 
 # All but the builder that cannot do without a block and layers.
 _ARCHITECTURES = sorted(set(network_names()) - {"ce_resnet"})
+# Those with a `pyramid`.
+_BACKBONES = sorted(set(_ARCHITECTURES) - {"ce_efficientnet_lite0"})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,7 +91,7 @@ def _add_detect(detect: argparse.ArgumentParser) -> None:
     detect.set_defaults(start=_start_detection)
     detect.add_argument("--data", type=Path, required=True, help="folder of a VOC data set, or of COCO files")
     _add_common(detect, sorted(detection_recipe.RECIPES))
-    detect.add_argument("--backbone", choices=_ARCHITECTURES)
+    detect.add_argument("--backbone", choices=_BACKBONES)
     detect.add_argument(
         "--start-from", type=Path, metavar="FILE", help="checkpoint of a classifier or detector with the first weights"
     )
