@@ -124,7 +124,8 @@ def test_command_line(folder, tmp_path, capsys):
     arguments = ["classify", "--data", str(folder), "--output", str(tmp_path), "--exclude", "ZZ_clutter"]
     arguments += ["--norm", "bn", "--epochs", "1", "--image-size", "32", "--batch-size", "16", "--precision", "float32"]
     assert main(arguments) == 0
-    assert json.loads((tmp_path / "result.json").read_text())["norm"] == "bn"
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["norm"] == "bn" and result["recipe"]["evaluation_resize"] == 37
     assert main(arguments) == 2 and "--resume" in capsys.readouterr().err
     assert main([*arguments, "--resume"]) == 0
     assert main(["classify", "--data", str(tmp_path / "none"), "--output", str(tmp_path / "new")]) == 1

@@ -45,6 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _start_classification(options: argparse.Namespace) -> Run:
     recipe = _changed(classification_recipe.RECIPES[options.recipe], options)
+    if options.image_size:
+        # The usual margins around the crop.
+        margins = {
+            "evaluation_resize": round(recipe.image_size * 8 / 7),
+            "training_resize": round(recipe.image_size * 9 / 7),
+        }
+        recipe = dataclasses.replace(recipe, **margins)
     return ClassificationRun(options.data, options.output, recipe, options.norm, options.seed, options.init)
 
 
