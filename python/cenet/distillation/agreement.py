@@ -1,6 +1,6 @@
 """How far a student answers as its teacher does, and what of it depends on its CE blocks."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +66,9 @@ def block_groups(network: nn.Module) -> dict[str, list[CEBlock]]:
     return groups | {"all": [module for module in network.modules() if isinstance(module, CEBlock)]}
 
 
-def ablations(network: nn.Module, inputs: Tensor, groups: Mapping[str, list[CEBlock]], batch_size: int) -> dict:
+def ablations(
+    network: nn.Module, inputs: Tensor, groups: Mapping[str, list[CEBlock]], batch_size: int
+) -> dict[str, float]:
     """Shares of the pictures whose best label changes when the CE blocks of each group pass their input on unchanged.
 
     And, for all blocks of the network together, when every gate stands at its mean over `inputs`.
@@ -101,7 +103,7 @@ def _mean_gates(network: nn.Module, inputs: Tensor, batch_size: int) -> dict[nn.
 
 
 @contextmanager
-def _replaced(modules, output: Callable) -> Iterator[None]:
+def _replaced(modules: Iterable[nn.Module], output: Callable[..., Tensor]) -> Iterator[None]:
     """The modules' outputs replaced by what `output` makes of module, arguments and output."""
     hooks = [module.register_forward_hook(output) for module in modules]
     try:

@@ -13,7 +13,7 @@ from torch.optim import AdamW
 from tqdm import tqdm
 
 from cenet.block import CEBlock
-from cenet.distillation.agreement import agreement, answer, divergence
+from cenet.distillation.agreement import Agreement, agreement, answer, divergence
 from cenet.distillation.pictures import (
     Normalisation,
     UnlabelledPicture,
@@ -74,7 +74,7 @@ class DistillationRun(Run):
         self.options = {**teacher.options, "num_classes": len(teacher.labels)}
         student = build_network(teacher.arch, norm="ce", **self.options).to(memory_format=torch.channels_last)
         optimiser = _build_optimiser(student, recipe)
-        steps = max(1, recipe.crops_per_epoch // recipe.batch_size)
+        steps = max(1, min(recipe.crops_per_epoch, len(self.split.train)) // recipe.batch_size)
         scheduler = build_scheduler(optimiser, recipe, steps)
         super().__init__(output, recipe, "ce", seed, Learner(student, optimiser, scheduler))
 
@@ -100,7 +100,7 @@ class DistillationRun(Run):
         inputs = load_inputs(pictures, self.teacher.preprocessing, name)
         return inputs, answer(self.teacher.network, inputs, self.recipe.batch_size, f"teach {name}")
 
-    def _agreement(self, part: tuple[Tensor, Tensor]):
+    def _agreement(self, part: tuple[Tensor, Tensor]) -> Agreement:
         inputs, logits = part
         return agreement(answer(self.network, inputs, self.recipe.batch_size), logits)
 
