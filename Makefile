@@ -25,7 +25,7 @@ help: ## list the targets
 
 .PHONY: run
 run: build ## serve the shipped models on 127.0.0.1:8000
-	@echo 'try, from another terminal: curl --data-binary @models/ce_resnet_caltech101/1/golden.png http://127.0.0.1:8000/classify'
+	@echo 'try, from another terminal: curl --data-binary @docs/images/coffee.jpg http://127.0.0.1:8000/classify'
 	target/release/cenet-serve serve
 
 .PHONY: build

@@ -242,3 +242,29 @@ async fn a_default_version_answers_when_none_is_named() {
     };
     assert_eq!((version(None), version(Some("2"))), (1, 2));
 }
+
+#[tokio::test]
+async fn a_default_model_answers_when_none_is_named() {
+    let root = tempfile::tempdir().expect("a folder");
+    let default = || edit("model.toml", "task = \"classify\"", "task = \"classify\"\ndefault = true");
+    let find = |default_models: &[&str]| {
+        let options = RepositoryOptions {
+            root: root.path().to_path_buf(),
+            default_models: default_models.iter().map(ToString::to_string).collect(),
+            ..RepositoryOptions::default()
+        };
+        let catalog = Repository::open(options).expect("readable").catalog();
+        let found = catalog.find(cenet_serve::manifest::Task::Classify, None, None);
+        found.map(|model| model.directory.name.clone()).map_err(|error| error.to_string())
+    };
+    put(root.path(), "first", 1, same);
+    assert_eq!(find(&[]), Ok("first".into()), "the only one");
+    put(root.path(), "second", 1, same);
+    assert!(find(&[]).is_err_and(|error| error.contains("several models can classify")));
+    assert_eq!(find(&["second"]), Ok("second".into()));
+    put(root.path(), "third", 1, default());
+    assert_eq!(find(&[]), Ok("third".into()), "its manifest says so");
+    assert_eq!(find(&["second", "absent"]), Ok("second".into()), "the options win");
+    put(root.path(), "fourth", 1, default());
+    assert!(find(&[]).is_err_and(|error| error.contains("first, fourth, second, third")));
+}

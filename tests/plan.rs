@@ -10,6 +10,8 @@ use cenet_serve::model::{
 use ndarray::ArrayD;
 
 const MODELS: [&str; 3] = ["tests/data/models/tiny_ce/1", "models/ce_resnet_caltech101/1", "models/ce_fcos_bccd/1"];
+/// Its blocks end in the residual add, without an activation.
+const LINEAR: &str = "models/ce_efficientnet_lite0/1";
 const TINY: &str = MODELS[0];
 
 fn directory(path: impl AsRef<Path>) -> ModelDirectory {
@@ -43,12 +45,16 @@ fn difference(expected: &[ArrayD<f32>], actual: &[ArrayD<f32>]) -> f32 {
 
 #[test]
 fn every_network_answers_the_same_by_a_plan() {
-    for path in MODELS {
+    for path in MODELS.into_iter().chain([LINEAR]) {
         let directory = directory(path);
         let planned = Network::of(&directory, &PlanOptions::default());
         let Coverage { blocked, with_add, with_relu, plain } = planned.coverage().expect(path);
         assert!(blocked >= 4 && plain == 0, "{path}: all CE blocks are behind convolutions");
-        assert_eq!((with_add, with_relu), (blocked - 1, blocked), "{path}: all but the stem's have a residual add");
+        if path == LINEAR {
+            assert_eq!((blocked, with_relu), (11, 0), "{path}: linear bottlenecks");
+        } else {
+            assert_eq!((with_add, with_relu), (blocked - 1, blocked), "{path}: all but the stem's have a residual add");
+        }
         let unplanned = Network::of(&directory, &PlanOptions { enabled: false, cache: None });
         assert_eq!(unplanned.coverage(), None);
         for batch in [1, 2, 5] {

@@ -78,7 +78,7 @@ class Checkpoint:
     """In the order of the logits."""
     preprocessing: dict[str, Any] | None = None
     """`mean` and `std` in RGB for pixels in 0 to 1; `resize` (shorter side) and `crop` (side) in pixels, or for a
-    detector `size` (height and width) in pixels and `fit` ("stretch" or "letterbox")."""
+    detector `size` (height and width) in pixels and `fit` ("stretch" or "letterbox"); `filter`, if not "bilinear"."""
     task: str = "classify"
     """"classify" or "detect"."""
 

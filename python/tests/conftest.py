@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw
 
 # The networks under test are too small to gain from threads, and lose to their start.
 torch.set_num_threads(1)
@@ -45,3 +46,20 @@ def server_binary() -> Path:
     if not built:
         pytest.skip("no cenet-serve: build it, or name it by CENET_SERVE_BINARY, to run this test")
     return max(built, key=lambda file: file.stat().st_mtime)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> Path:
+    """Discs and squares in random places and colours, and a folder to leave out."""
+    root = tmp_path_factory.mktemp("pictures")
+    generator = torch.Generator().manual_seed(0)
+    for name in ("disc", "square", "ZZ_clutter"):
+        (root / name).mkdir()
+        for index in range(20):
+            x, y, red, green, blue = torch.randint(20, 90, (5,), generator=generator).tolist()
+            image = Image.new("RGB", (160, 120), (red, green, blue))
+            shape = (x, y - 15, x + 45, y + 30)
+            draw = ImageDraw.Draw(image)
+            (draw.ellipse if name == "disc" else draw.rectangle)(shape, fill=(255 - red, 255 - green, 200))
+            image.save(root / name / f"{index:02}.jpg")
+    return root

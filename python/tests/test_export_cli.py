@@ -55,7 +55,7 @@ def test_options_change_what_the_checkpoint_declares(training_checkpoint, tmp_pa
     (tmp_path / "names.txt").write_text("x\ny\nz\n")
     arguments = ["--checkpoint", str(training_checkpoint), "--output", str(tmp_path / "1"), "--size", "48"]
     arguments += ["--stretch", "--mean", "0", "0", "0", "--labels", str(tmp_path / "names.txt")]
-    arguments += ["--activation", "sigmoid", "--license", "MIT", "--filter", "bicubic"]
+    arguments += ["--activation", "sigmoid", "--license", "MIT", "--filter", "bicubic", "--default"]
     assert cli.main(arguments) == 0
     manifest = tomllib.loads((tmp_path / "1" / "model.toml").read_text())
     assert manifest["preprocess"]["size"] == [48, 48]
@@ -64,7 +64,7 @@ def test_options_change_what_the_checkpoint_declares(training_checkpoint, tmp_pa
     assert manifest["preprocess"]["std"] == [0.2, 0.2, 0.2]
     assert manifest["preprocess"]["filter"] == "bicubic"
     assert manifest["head"]["activation"] == "sigmoid"
-    assert manifest["license"] == "MIT"
+    assert manifest["license"] == "MIT" and manifest["default"] is True
     assert (tmp_path / "1" / "labels.txt").read_text() == "x\ny\nz\n"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torchvision import transforms
 
 from cenet.cli.train import main
@@ -20,23 +20,6 @@ from cenet.training.recipe import Recipe
 from cenet.training.run import batch_indices
 
 TINY = Recipe(epochs=4, batch_size=8, image_size=32, evaluation_resize=36, training_resize=40, warmup_epochs=1)
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory) -> Path:
-    """Discs and squares in random places and colours, and a folder to leave out."""
-    root = tmp_path_factory.mktemp("pictures")
-    generator = torch.Generator().manual_seed(0)
-    for name in ("disc", "square", "ZZ_clutter"):
-        (root / name).mkdir()
-        for index in range(20):
-            x, y, red, green, blue = torch.randint(20, 90, (5,), generator=generator).tolist()
-            image = Image.new("RGB", (160, 120), (red, green, blue))
-            shape = (x, y - 15, x + 45, y + 30)
-            draw = ImageDraw.Draw(image)
-            (draw.ellipse if name == "disc" else draw.rectangle)(shape, fill=(255 - red, 255 - green, 200))
-            image.save(root / name / f"{index:02}.jpg")
-    return root
 
 
 def start(folder: Path, output: Path, **changes) -> ClassificationRun:
@@ -141,7 +124,8 @@ def test_command_line(folder, tmp_path, capsys):
     arguments = ["classify", "--data", str(folder), "--output", str(tmp_path), "--exclude", "ZZ_clutter"]
     arguments += ["--norm", "bn", "--epochs", "1", "--image-size", "32", "--batch-size", "16", "--precision", "float32"]
     assert main(arguments) == 0
-    assert json.loads((tmp_path / "result.json").read_text())["norm"] == "bn"
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["norm"] == "bn" and result["recipe"]["evaluation_resize"] == 37
     assert main(arguments) == 2 and "--resume" in capsys.readouterr().err
     assert main([*arguments, "--resume"]) == 0
     assert main(["classify", "--data", str(tmp_path / "none"), "--output", str(tmp_path / "new")]) == 1

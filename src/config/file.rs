@@ -104,6 +104,8 @@ mod tests {
         let config = parse("load_model = ['a', 'b']\ndefault_version = 'a=2,b=1'\n", &[]).expect("a valid file");
         assert_eq!(config.models.load_model, ["a", "b"]);
         assert_eq!(config.models.default_version, [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+        let config = parse("default_model = ['a', 'b']\n", &[]).expect("a valid file");
+        assert_eq!(config.models.default_model, ["a", "b"]);
         assert!(parse("default_version = ['a']", &[]).expect_err("no version").to_string().contains("NAME=VERSION"));
     }
 

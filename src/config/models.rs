@@ -43,6 +43,10 @@ pub struct ModelOptions {
     #[arg(long, env = "CENET_DEFAULT_VERSION", value_name = "NAME=VERSION", value_delimiter = ',', value_parser = name_and_version)]
     pub default_version: Vec<(String, u32)>,
 
+    /// Models that answer when a request names none of their task [default: the only one of it, or the one whose model.toml says so]
+    #[arg(long, env = "CENET_DEFAULT_MODEL", value_name = "NAME", value_delimiter = ',')]
+    pub default_model: Vec<String>,
+
     /// Seconds between canaries, known pictures that a model must still answer as when it was loaded; 0 sends none
     #[arg(long, env = "CENET_CANARY_INTERVAL_S", value_name = "SECONDS", default_value_t = 30)]
     pub canary_interval_s: u64,
@@ -90,6 +94,7 @@ impl ModelOptions {
             load: self.load_options(),
             first: self.load_model.clone(),
             default_versions: self.default_version.iter().cloned().collect(),
+            default_models: self.default_model.clone(),
         }
     }
 

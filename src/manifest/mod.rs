@@ -36,6 +36,9 @@ pub struct Manifest {
     /// Licence of the weights, an SPDX expression where there is one.
     #[serde(default)]
     pub license: Option<String>,
+    /// Whether this model answers when a request names none of its task and several are served.
+    #[serde(default)]
+    pub default: bool,
     /// From picture to tensor.
     pub preprocess: Preprocess,
     /// From the network's outputs to the answer.

@@ -15,6 +15,8 @@ pub struct Catalog {
     entries: BTreeMap<String, BTreeMap<u32, Entry>>,
     /// The version that answers when none is named, where that isn't the newest.
     default_versions: BTreeMap<String, u32>,
+    /// The models that answer when none is named, instead of those whose manifests say so.
+    default_models: Vec<String>,
 }
 
 /// A version of a model.
@@ -31,9 +33,9 @@ pub struct Entry {
 type Versions = BTreeMap<u32, Entry>;
 
 impl Catalog {
-    /// Nothing yet; `default_versions` are those that answer when none is named, where that isn't to be the newest.
-    pub(super) fn new(default_versions: BTreeMap<String, u32>) -> Self {
-        Self { default_versions, ..Self::default() }
+    /// Nothing yet; the defaults are what answers when no version or model is named, as in `RepositoryOptions`.
+    pub(super) fn new(default_versions: BTreeMap<String, u32>, default_models: Vec<String>) -> Self {
+        Self { default_versions, default_models, ..Self::default() }
     }
 
     /// Takes the outcome of loading a version. One that is refused leaves what was served before in its place.
@@ -81,15 +83,15 @@ impl Catalog {
         self.entries().filter_map(|(_, _, entry)| entry.model.as_ref())
     }
 
-    /// The model called `name`, whatever its state, or without a name the only one of `task`; unless a version is named its default version, or else its
-    /// newest.
+    /// The model called `name`, whatever its state, or without a name the default one of `task`; unless a version is named its
+    /// default version, or else its newest.
     ///
     /// # Errors
     /// `ModelNotFound`, `InvalidParameter` when a name or version is needed or malformed, `WrongTask`.
     pub fn find(&self, task: Task, name: Option<&str>, version: Option<&str>) -> Result<&Arc<Model>> {
         let name = match name {
             Some(name) => name,
-            None => self.only_one_of(task)?,
+            None => self.default_of(task)?,
         };
         let model = self.get(name, version)?;
         let own = model.directory.manifest.task;
@@ -109,14 +111,21 @@ impl Catalog {
         self.pick_version(name, versions, version)
     }
 
-    fn only_one_of(&self, task: Task) -> Result<&str> {
-        let of_task = self.models().filter(|model| model.directory.manifest.task == task);
-        let mut names: Vec<_> = of_task.map(|model| model.directory.name.as_str()).collect();
-        names.dedup();
-        match names.as_slice() {
-            [only] => Ok(only),
-            [] => Err(InferError::new(ErrorKind::ModelNotFound, format!("no served model can {task}"))),
-            several => Err(InferError::new(
+    /// The only model of `task`, or of several the one that the options call the default, or else the manifests.
+    fn default_of(&self, task: Task) -> Result<&str> {
+        let named = |wanted: &dyn Fn(&Model) -> bool| {
+            let of_task = self.models().filter(|model| model.directory.manifest.task == task && wanted(model));
+            let mut names: Vec<_> = of_task.map(|model| model.directory.name.as_str()).collect();
+            names.dedup();
+            names
+        };
+        let all = named(&|_| true);
+        let by_options = named(&|model| self.default_models.contains(&model.directory.name));
+        let by_manifest = named(&|model| model.directory.manifest.default);
+        match (all.as_slice(), by_options.as_slice(), by_manifest.as_slice()) {
+            ([only], ..) | (_, [only], _) | (_, [], [only]) => Ok(only),
+            ([], ..) => Err(InferError::new(ErrorKind::ModelNotFound, format!("no served model can {task}"))),
+            (several, ..) => Err(InferError::new(
                 ErrorKind::InvalidParameter,
                 format!("several models can {task}; name one with the parameter model: {}", several.join(", ")),
             )),

@@ -20,6 +20,8 @@ pub struct RepositoryOptions {
     pub first: Vec<String>,
     /// The version that answers when none is named, where that isn't to be the newest.
     pub default_versions: BTreeMap<String, u32>,
+    /// The models that answer when none is named, instead of those whose manifests say so.
+    pub default_models: Vec<String>,
 }
 
 /// The models that are served.
@@ -42,7 +44,7 @@ impl Repository {
         if let Some(name) = unknown {
             return Err(absent(&options.root, name, None));
         }
-        let catalog = Catalog::new(options.default_versions.clone());
+        let catalog = Catalog::new(options.default_versions.clone(), options.default_models.clone());
         let repository = Self { options, catalog: RwLock::new(Arc::new(catalog)), change: Mutex::new(()) };
         let wanted = |folder: &&VersionFolder| {
             repository.options.first.is_empty() || repository.options.first.contains(&folder.name)

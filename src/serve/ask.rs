@@ -26,7 +26,7 @@ use crate::vision::draw::PictureFormat;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClassifyParameters {
-    /// The model's name; may be left out while one model serves the task.
+    /// The model's name; left out, the default model of the task answers, or the only one.
     #[param(nullable = false)]
     model: Option<String>,
     /// The model's version; its default version when absent.
@@ -45,7 +45,7 @@ pub(super) struct ClassifyParameters {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DetectParameters {
-    /// The model's name; may be left out while one model serves the task.
+    /// The model's name; left out, the default model of the task answers, or the only one.
     #[param(nullable = false)]
     model: Option<String>,
     /// The model's version; its default version when absent.

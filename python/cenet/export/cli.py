@@ -59,6 +59,7 @@ def _export(options: argparse.Namespace) -> None:
         head=_head(options, checkpoint, network),
         description=options.description,
         license=options.license,
+        default=options.default,
         opset=options.opset,
         force=options.force,
     )
@@ -211,6 +212,7 @@ def _add_manifest_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--activation", choices=ACTIVATIONS, help="from logits to scores (default: softmax)")
     group.add_argument("--description", metavar="TEXT", help="one sentence for people")
     group.add_argument("--license", metavar="SPDX", help="licence of the weights")
+    group.add_argument("--default", action="store_true", help="it answers when a request names no model of its task")
     group.add_argument("--opset", type=int, choices=range(FIRST_OPSET, LAST_OPSET + 1), default=FIRST_OPSET)
 
 

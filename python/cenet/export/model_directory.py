@@ -60,6 +60,7 @@ def export_model(
     head: Head | None = None,
     description: str | None = None,
     license: str | None = None,
+    default: bool = False,
     opset: int = FIRST_OPSET,
     force: bool = False,
 ) -> ExportReport:
@@ -67,8 +68,8 @@ def export_model(
 
     Every CE block becomes one node; a module without any is exported as well. The directory appears whole, after the
     exported model was found to agree with PyTorch, or not at all. `module` is left as it is. Without `head` it is a
-    classifier with softmax. Without `labels` they are called class_0, class_1 and so on. `force` replaces
-    a directory that exists.
+    classifier with softmax. Without `labels` they are called class_0, class_1 and so on. `default` lets it
+    answer when a request names no model. `force` replaces a directory that exists.
 
     Raises:
         UntrainedBlockError: names every CE block without running statistics.
@@ -95,6 +96,7 @@ def export_model(
             "labels": "labels.txt",
             **({"description": description} if description else {}),
             **({"license": license} if license else {}),
+            **({"default": True} if default else {}),
             "preprocess": preprocess.to_manifest(INPUT),
             **head.to_manifest(),
             "golden": {**golden_files, "tolerance": TOLERANCE},

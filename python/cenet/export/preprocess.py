@@ -60,17 +60,19 @@ class Preprocess:
 
     @classmethod
     def from_checkpoint(cls, declared: Mapping[str, Any]) -> "Preprocess":
-        """From what a training checkpoint declares: `resize` and `crop`, or `size` and `fit`; `mean`, `std`."""
+        """From what a training checkpoint declares: `resize` and `crop`, or `size` and `fit`; mean, std, filter."""
+        filter = declared.get("filter", "bilinear")
         if "fit" in declared:
             return cls(
                 tuple(declared["size"]),
                 None,
+                filter,
                 mean=tuple(declared["mean"]),
                 std=tuple(declared["std"]),
                 letterbox=declared["fit"] == "letterbox",
             )
         crop = int(declared["crop"])
-        return cls((crop, crop), int(declared["resize"]), mean=tuple(declared["mean"]), std=tuple(declared["std"]))
+        return cls((crop, crop), int(declared["resize"]), filter, tuple(declared["mean"]), tuple(declared["std"]))
 
     def to_manifest(self, input_name: str) -> dict[str, Any]:
         """The `[preprocess]` table of `model.toml`."""

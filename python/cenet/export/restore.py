@@ -21,6 +21,7 @@ from cenet.checkpoint import load_state
 from cenet.detection.network import STRIDES, Detector, build_detector
 from cenet.export.errors import ExportError
 from cenet.export.graph import block_nodes
+from cenet.networks import build_network
 from cenet.placement import FIT_MODES, FitMode
 
 Arrays = Mapping[str, Tensor]
@@ -72,6 +73,20 @@ def restore_detector(file: str | PathLike[str], backbone: str = "ce_resnet_small
     options = {"norm": "ce" if block_nodes(model) else "bn", **options}
     network = build_detector(backbone, num_classes=labels, channels=channels, depth=depth, **options)
     load_state(network, _state(network, model, arrays) | {"box_scales": _box_scales(model, arrays)})
+    return network.eval()
+
+
+def restore_classifier(directory: Path, arch: str) -> nn.Module:
+    """The classifier of a model directory, a network of the name `arch`, in evaluation mode.
+
+    Raises:
+        StateMismatchError: if it is another network.
+        OSError: if a file can't be read.
+    """
+    model = onnx.load(directory / "model.onnx")
+    labels = (directory / "labels.txt").read_text(encoding="utf-8").splitlines()
+    network = build_network(arch, norm="ce" if block_nodes(model) else "bn", num_classes=len(labels))
+    load_state(network, _state(network, model, _arrays(model)))
     return network.eval()
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from torch import nn
 
-from cenet.networks import mobilenet, resnet
+from cenet.networks import efficientnet_lite, mobilenet, resnet
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "ce_efficientnet_lite0": efficientnet_lite.ce_efficientnet_lite0,
     "ce_mobilenet_v2": mobilenet.ce_mobilenet_v2,
     "ce_resnet": resnet.ce_resnet,
     "ce_resnet18": resnet.ce_resnet18,

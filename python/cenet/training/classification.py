@@ -1,5 +1,6 @@
 """The training run of a classifier on a folder of pictures per class."""
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ from torch import Tensor
 
 from cenet.networks import build_network
 from cenet.training import curves
+from cenet.training.augment import augment
 from cenet.training.dataset import Split, split_folder, write_split
-from cenet.training.images import MEAN, STD, cache_for_evaluation, cache_for_training, labels_of
+from cenet.training.images import MEAN, STD, cache_for_evaluation, cache_for_training, labels_of, normalise
 from cenet.training.loop import evaluate, train_epoch
 from cenet.training.optimiser import build_optimiser, build_scheduler
 from cenet.training.recipe import Recipe
-from cenet.training.run import Learner, Run
+from cenet.training.run import Learner, Run, batch_indices
+from cenet.training.start import load_start
+
+_START_PICTURES = 256
 
 
 @dataclass(frozen=True)
@@ -32,14 +37,17 @@ class EpochRecord:
 
 
 class ClassificationRun(Run):
-    """See `Run`."""
+    """See `Run`. `start_from` is a checkpoint, or a model directory, with the first weights (`training.start`)."""
 
     record_type = EpochRecord
 
-    def __init__(self, data: Path, output: Path, recipe: Recipe, norm: str, seed: int) -> None:
+    def __init__(
+        self, data: Path, output: Path, recipe: Recipe, norm: str, seed: int, start_from: Path | None = None
+    ) -> None:
         output.mkdir(parents=True, exist_ok=True)
         self.split = _split(data, output, recipe)
         torch.manual_seed(seed)
+        self.start_from = start_from
         self.options = {"norm": norm, "num_classes": len(self.split.labels)}
         network = build_network(recipe.arch, **self.options).to(memory_format=torch.channels_last)
         optimiser = build_optimiser(network, recipe)
@@ -51,6 +59,15 @@ class ClassificationRun(Run):
         self.pictures = cache_for_training(self.split.train, self.recipe.training_resize)
         self.labels = labels_of(self.split.train)
         self.validation = self._evaluation_part("validation")
+        if self.start_from and not self.records:
+            load_start(self.network, self.start_from, self.recipe.arch, self._start_batches())
+
+    def _start_batches(self) -> list[Tensor]:
+        """Some training pictures as an epoch has them."""
+        count = min(len(self.pictures), _START_PICTURES)
+        batches = batch_indices(count, self.recipe.batch_size)
+        size, strengths = self.recipe.image_size, self.recipe.augmentation
+        return [normalise(augment([self.pictures[i] for i in batch], size, strengths)) for batch in batches]
 
     def _evaluation_part(self, name: str) -> tuple[Tensor, Tensor]:
         pictures = getattr(self.split, name)
@@ -66,7 +83,7 @@ class ClassificationRun(Run):
         return record.validation_top1
 
     def identity(self) -> dict[str, Any]:
-        return {}
+        return {"start_sha256": _fingerprint(self.start_from)}
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -96,6 +113,13 @@ class ClassificationRun(Run):
             "test_loss": scores.loss,
             "validation_top1": self.records[-1].validation_top1,
         }
+
+
+def _fingerprint(start_from: Path | None) -> str | None:
+    if start_from is None:
+        return None
+    file = start_from / "model.onnx" if start_from.is_dir() else start_from
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _split(data: Path, output: Path, recipe: Recipe) -> Split:

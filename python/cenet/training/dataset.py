@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def split_folder(
         raise ValueError(f"no class folders in {root}")
     split = Split([folder.name for folder in folders], [], [], [])
     for label, folder in enumerate(folders):
-        names = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
+        names = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
         if len(names) < 3:
             raise ValueError(f"class {folder.name} has {len(names)} pictures; a split needs at least 3")
         random.Random(f"{seed}/{folder.name}").shuffle(names)
