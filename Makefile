@@ -71,8 +71,8 @@ lint: $(RUNTIME) ## check formatting, lints, documentation and which rooms name 
 	scripts/check_rooms.sh
 
 .PHONY: bench
-bench: $(RUNTIME) ## measure the operator, and decoding with preprocessing
-	$(CARGO) bench --workspace --locked --benches
+bench: $(RUNTIME) ## measure the operator, decoding with preprocessing, serving, and what CE costs a network: docs/performance.md
+	CENET_BENCH_REPORT=docs/performance.md $(CARGO) bench --workspace --locked --benches
 
 # the fuzzer's instrumentation is not stable Rust, but stable compilers have it
 .PHONY: fuzz

@@ -18,6 +18,8 @@ fn golden_picture() -> PathBuf {
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cenet-serve"));
     command.env("CENET_MODEL_REPOSITORY", repository());
+    // plans of tests stay away from the user's own
+    command.env("CENET_PLAN_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("plans"));
     command
 }
 
@@ -92,8 +94,24 @@ fn inspect_tells_what_runs() {
     let output = run(&["inspect", "tiny_ce"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let report = text(&output.stdout);
-    for expected in ["CE blocks", "native kernel", "CPUExecutionProvider", "shorter_side", "reproduced"] {
+    for expected in ["CE blocks", "native kernel", "4 blocked", "CPUExecutionProvider", "shorter_side", "reproduced"] {
         assert!(report.contains(expected), "{expected} is missing in\n{report}");
+    }
+}
+
+#[test]
+fn the_golden_pair_is_reproduced_on_every_path() {
+    for instructions in ["avx512", "avx2", "portable"] {
+        for (plan, expected) in
+            [("on", "4 blocked (3 with the add, 4 with the ReLU after it), 0 plain"), ("off", "none: ")]
+        {
+            let output = run(&["inspect", "tiny_ce", "--instructions", instructions, "--plan", plan]);
+            let report = text(&output.stdout);
+            assert!(output.status.success(), "{instructions}, {plan}: {}", text(&output.stderr));
+            assert!(report.contains("reproduced") && report.contains(expected), "{instructions}, {plan}: {report}");
+            let portable = report.contains("native kernel (portable)");
+            assert!(portable || instructions != "portable", "{report}");
+        }
     }
 }
 

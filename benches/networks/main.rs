@@ -39,7 +39,7 @@ struct Options {
     folder: PathBuf,
 
     /// A Markdown file to write the report to, a plot beside it
-    #[arg(long)]
+    #[arg(long, env = "CENET_BENCH_REPORT")]
     report: Option<PathBuf>,
 
     /// What `cargo bench` says to every benchmark

@@ -4,7 +4,7 @@
 //! changed it, is not believed, and written anew.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -21,13 +21,16 @@ const EXTENSION: &str = "plan";
 const KEPT: usize = 32;
 
 /// What a plan is made of: the network, the runtime, the processor and this program.
-pub(super) fn key(model: &[u8]) -> Hash {
+///
+/// # Errors
+/// When the network's file can't be read.
+pub(super) fn key(model: &Path) -> io::Result<Hash> {
     let mut hasher = blake3::Hasher::new();
     let features = processor_features().join(" ");
     for part in [FORMAT, env!("CARGO_PKG_VERSION"), ort::info(), std::env::consts::ARCH, &features] {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
     }
-    hasher.update(model).finalize()
+    Ok(hasher.update_mmap_rayon(model)?.finalize())
 }
 
 /// Those of the processor's instructions that the runtime chooses its layout and kernels by.
@@ -61,7 +64,7 @@ pub(super) fn read(path: &Path) -> Option<Plan> {
 /// Checksum, then the coverage in JSON and a line's end, then the network.
 fn parse(bytes: &[u8]) -> Option<Plan> {
     let (sum, rest) = bytes.split_first_chunk::<{ blake3::OUT_LEN }>()?;
-    if blake3::hash(rest) != Hash::from_bytes(*sum) {
+    if blake3::Hasher::new().update_rayon(rest).finalize() != Hash::from_bytes(*sum) {
         return None;
     }
     let end = rest.iter().position(|byte| *byte == b'\n')?;
@@ -73,12 +76,12 @@ fn parse(bytes: &[u8]) -> Option<Plan> {
 ///
 /// # Errors
 /// When the folder can't be made or written to.
-pub(super) fn write(path: &Path, plan: &Plan) -> std::io::Result<()> {
+pub(super) fn write(path: &Path, plan: &Plan) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut head = serde_json::to_vec(&plan.coverage)?;
     head.push(b'\n');
-    let sum = blake3::Hasher::new().update(&head).update(&plan.network).finalize();
+    let sum = blake3::Hasher::new().update(&head).update_rayon(&plan.network).finalize();
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     for part in [&sum.as_bytes()[..], &head, &plan.network] {
         file.write_all(part)?;
@@ -112,10 +115,17 @@ mod tests {
         Plan { coverage: Coverage { blocked: 3, with_add: 2, with_relu: 3, plain: 1 }, network: network.into() }
     }
 
+    /// The key of a network of these bytes.
+    fn key_of(network: &[u8]) -> Hash {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(network).expect("written");
+        key(file.path()).expect("readable")
+    }
+
     #[test]
     fn what_was_written_is_read() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = path(&folder.path().join("made/when/needed"), &key(b"a network"));
+        let path = path(&folder.path().join("made/when/needed"), &key_of(b"a network"));
         assert_eq!(read(&path), None);
         let plan = plan(b"a network\nrewritten");
         write(&path, &plan).expect("written");
@@ -127,7 +137,7 @@ mod tests {
     #[test]
     fn what_is_damaged_is_not_believed() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = path(folder.path(), &key(b"a network"));
+        let path = path(folder.path(), &key_of(b"a network"));
         write(&path, &plan(b"a network, rewritten")).expect("written");
         let whole = fs::read(&path).expect("readable");
         for length in 0..whole.len() {
@@ -144,20 +154,20 @@ mod tests {
 
     #[test]
     fn the_key_is_the_networks() {
-        assert_eq!(key(b"a network"), key(b"a network"));
-        assert_ne!(key(b"a network"), key(b"another"));
+        assert_eq!(key_of(b"a network"), key_of(b"a network"));
+        assert_ne!(key_of(b"a network"), key_of(b"another"));
     }
 
     #[test]
     fn no_more_plans_are_kept_than_are_needed() {
         let folder = tempfile::tempdir().expect("a folder");
         for number in 0..=KEPT {
-            let path = path(folder.path(), &key(&number.to_le_bytes()));
+            let path = path(folder.path(), &key_of(&number.to_le_bytes()));
             write(&path, &plan(b"a network")).expect("written");
         }
         fs::write(folder.path().join("note.txt"), "not ours").expect("written");
         assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), KEPT + 1);
-        let newest = path(folder.path(), &key(&KEPT.to_le_bytes()));
+        let newest = path(folder.path(), &key_of(&KEPT.to_le_bytes()));
         assert!(newest.exists());
     }
 }

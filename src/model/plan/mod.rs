@@ -23,6 +23,7 @@ use prost::Message;
 use serde::Serialize;
 
 pub use rewrite::Coverage;
+use rewrite::Unknown;
 
 use super::golden::is_close;
 use super::onnx::tensor_proto::DataLocation;
@@ -130,14 +131,16 @@ impl Network {
 fn find_or_make(directory: &ModelDirectory, options: &PlanOptions) -> LoadResult<(Plan, Origin)> {
     runtime::environment()?;
     let path = directory.model_path();
-    let model = fs::read(&path).map_err(LoadError::read(&path))?;
-    let file = options.cache.as_ref().map(|folder| cache::path(folder, &cache::key(&model)));
+    let file = match &options.cache {
+        Some(folder) => Some(cache::path(folder, &cache::key(&path).map_err(LoadError::read(&path))?)),
+        None => None,
+    };
     if let Some(file) = &file
         && let Some(plan) = cache::read(file)
     {
         return Ok((plan, Origin::Kept(file.clone())));
     }
-    let plan = make(directory, &model)?;
+    let plan = make(directory)?;
     Ok((plan.clone(), keep(&plan, file)))
 }
 
@@ -153,22 +156,28 @@ fn keep(plan: &Plan, file: Option<PathBuf>) -> Origin {
     }
 }
 
-/// Plans the network in `model`, the file of `directory`, and makes sure that it says the same.
-fn make(directory: &ModelDirectory, model: &[u8]) -> LoadResult<Plan> {
+/// Plans the network of `directory`, and makes sure that it says the same. Where the file doesn't tell the shapes of what is added, they are first
+/// taken to be the same, as they are in a residual network.
+fn make(directory: &ModelDirectory) -> LoadResult<Plan> {
     let path = directory.model_path();
-    if has_weights_elsewhere(&path, model)? {
+    let model = fs::read(&path).map_err(LoadError::read(&path))?;
+    if has_weights_elsewhere(&path, &model)? {
         return Err(LoadError::Plan("its weights lie in other files, whose changes would not be seen".into()));
     }
-    let (mut session, graph) = optimised::load(&path)?;
-    let mut graph = decode(&path, &graph)?;
-    let coverage = rewrite::rewrite(&mut graph, layout::block_width()?);
-    if coverage.blocked == 0 {
-        return Ok(Plan { coverage, network: Arc::default() });
-    }
-    let network: Arc<[u8]> = graph.encode_to_vec().into();
-    let mut planned = OnnxSession::load_planned(&path, &network, &SessionOptions::default())?;
-    compare(directory, &mut session, &mut planned)?;
-    Ok(Plan { coverage, network })
+    let (mut session, optimised) = optimised::load(&path)?;
+    let block = layout::block_width()?;
+    let mut rewritten = |unknown: Unknown| {
+        let mut graph = decode(&path, &optimised)?;
+        let coverage = rewrite::rewrite(&mut graph, block, unknown);
+        if coverage.blocked == 0 {
+            return Ok(Plan { coverage, network: Arc::default() });
+        }
+        let network: Arc<[u8]> = graph.encode_to_vec().into();
+        let mut planned = OnnxSession::load_planned(&path, &network, &SessionOptions::default())?;
+        compare(directory, &mut session, &mut planned)?;
+        Ok(Plan { coverage, network })
+    };
+    rewritten(Unknown::Same).or_else(|_| rewritten(Unknown::Different))
 }
 
 fn decode(path: &Path, bytes: &[u8]) -> LoadResult<ModelProto> {

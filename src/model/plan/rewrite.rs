@@ -42,10 +42,19 @@ impl Coverage {
 /// Inputs of the operator; what is added comes after them.
 const OPERATOR_INPUTS: usize = 6;
 
+/// How a tensor to be added is taken whose shape the graph doesn't tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// As of the result's shape; if it isn't, the node fails.
+    Same,
+    /// As of another, so that the `Add` stays.
+    Different,
+}
+
 /// Rewrites `model` for blocks of `block` channels.
-pub(super) fn rewrite(model: &mut ModelProto, block: usize) -> Coverage {
+pub(super) fn rewrite(model: &mut ModelProto, block: usize, unknown: Unknown) -> Coverage {
     let Some(graph) = &mut model.graph else { return Coverage::default() };
-    let mut rewriting = Rewriting::of(graph, block);
+    let mut rewriting = Rewriting::of(graph, block, unknown);
     std::mem::take(&mut graph.node).into_iter().for_each(|node| rewriting.take(node));
     rewriting.write_rest();
     graph.node = without_idle_reorders(graph, rewriting.nodes);
@@ -75,6 +84,7 @@ struct Rewriting {
     /// Values that graphs within nodes read: they keep their names.
     captured: HashSet<String>,
     block: usize,
+    unknown: Unknown,
     /// Values in rows that are there in blocks too.
     in_blocks: HashMap<String, InBlocks>,
     /// Values in blocks that are the same as others.
@@ -86,11 +96,12 @@ struct Rewriting {
 }
 
 impl Rewriting {
-    fn of(graph: &GraphProto, block: usize) -> Self {
+    fn of(graph: &GraphProto, block: usize, unknown: Unknown) -> Self {
         Self {
             values: Values::of(graph),
             captured: graph.node.iter().flat_map(captured).collect(),
             block,
+            unknown,
             in_blocks: HashMap::new(),
             renamed: HashMap::new(),
             pending: HashMap::new(),
@@ -151,7 +162,8 @@ impl Rewriting {
     fn take_along_sum(&mut self, node: &NodeProto, result: &str, addend: &str) -> bool {
         let Some(pending) = self.pending.get(result) else { return false };
         let free = pending.node.input.len() == OPERATOR_INPUTS && !pending.has_relu();
-        if !free || self.values.readers(result) != 1 || !self.values.have_one_shape(&pending.source, addend) {
+        let same = self.values.have_one_shape(&pending.source, addend).unwrap_or(self.unknown == Unknown::Same);
+        if !free || self.values.readers(result) != 1 || !same {
             return false;
         }
         let channels = pending.channels;

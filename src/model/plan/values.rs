@@ -30,9 +30,9 @@ impl Values {
         self.constants.get(name).map(Vec::as_slice)
     }
 
-    /// Whether two values are known to have one shape, so that adding them repeats nothing.
-    pub(super) fn have_one_shape(&self, a: &str, b: &str) -> bool {
-        self.shapes.get(a).is_some_and(|shape| self.shapes.get(b) == Some(shape))
+    /// Whether two values have one shape, so that adding them repeats nothing; none where it isn't known.
+    pub(super) fn have_one_shape(&self, a: &str, b: &str) -> Option<bool> {
+        Some(self.shapes.get(a)? == self.shapes.get(b)?)
     }
 }
 

@@ -75,8 +75,12 @@ fn told(node: &NodeProto) -> String {
     format!("{} = {operator}({})", node.output[0].replace("ai.cenet.cpu/", "@"), inputs.join(", "))
 }
 
-fn rewritten(mut model: ModelProto) -> (Vec<String>, Coverage) {
-    let coverage = rewrite(&mut model, BLOCK);
+fn rewritten(model: ModelProto) -> (Vec<String>, Coverage) {
+    rewritten_taking(model, Unknown::Different)
+}
+
+fn rewritten_taking(mut model: ModelProto, unknown: Unknown) -> (Vec<String>, Coverage) {
+    let coverage = rewrite(&mut model, BLOCK, unknown);
     let imports = model.opset_import.iter().any(|import| import.domain() == BLOCKED_DOMAIN);
     assert_eq!(imports, coverage.blocked > 0);
     let graph = model.graph.expect("a graph");
@@ -215,4 +219,16 @@ fn graphs_within_nodes_find_what_they_read() {
     let (nodes, _) = rewritten(with_branch);
     let expected = ["c = Conv(image)", "@y = Blocked(c)", "y = RO(@y)", "out = Relu(y)", "i = If(condition)"];
     assert_eq!(nodes, expected);
+}
+
+#[test]
+fn a_shape_that_is_not_told_is_taken_as_asked_for() {
+    let lines = ["a = Conv(image)", "p = RO(a)", "c = Conv(a)", "x = RO(c)", "y = CE(x)", "sum = Add(y, p)"];
+    let untold = || {
+        let mut model = model(&lines, &["sum"]);
+        model.graph.as_mut().expect("a graph").value_info.clear();
+        model
+    };
+    assert_eq!(rewritten_taking(untold(), Unknown::Same).1.with_add, 1);
+    assert_eq!(rewritten_taking(untold(), Unknown::Different).1.with_add, 0);
 }
