@@ -28,6 +28,7 @@ pub mod onnx;
 mod parallel;
 mod parameters;
 mod phases;
+pub mod quantized;
 pub mod reference;
 mod scratch;
 mod shape;
