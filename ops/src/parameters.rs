@@ -27,24 +27,17 @@ impl Parameters<'_> {
     /// # Errors
     /// [`ShapeError::Buffer`] naming the first that doesn't.
     pub(crate) fn check(&self, shape: &Shape) -> Result<(), ShapeError> {
-        check_buffer("whitening", self.whitening, shape.channels() * shape.group_width)?;
-        self.check_gate(shape)
-    }
-
-    /// The same for all but the whitening.
-    ///
-    /// # Errors
-    /// As [`Self::check`].
-    pub(crate) fn check_gate(&self, shape: &Shape) -> Result<(), ShapeError> {
         let (channels, hidden) = (shape.channels(), shape.hidden);
-        check_buffer("fc1", self.fc1, hidden * channels)?;
-        check_buffer("ln_scale", self.ln_scale, hidden)?;
-        check_buffer("ln_bias", self.ln_bias, hidden)?;
-        check_buffer("fc2", self.fc2, channels * hidden)
+        let sizes = [
+            ("whitening", self.whitening, channels * shape.group_width),
+            ("fc1", self.fc1, hidden * channels),
+            ("ln_scale", self.ln_scale, hidden),
+            ("ln_bias", self.ln_bias, hidden),
+            ("fc2", self.fc2, channels * hidden),
+        ];
+        match sizes.into_iter().find(|(_, buffer, expected)| buffer.len() != *expected) {
+            Some((input, buffer, expected)) => Err(ShapeError::Buffer { input, expected, actual: buffer.len() }),
+            None => Ok(()),
+        }
     }
-}
-
-fn check_buffer(input: &'static str, buffer: &[f32], expected: usize) -> Result<(), ShapeError> {
-    let actual = buffer.len();
-    if actual == expected { Ok(()) } else { Err(ShapeError::Buffer { input, expected, actual }) }
 }

@@ -3,8 +3,8 @@
 
 mod support;
 
-use ce_op::quantized::{Block, Edges, Linear, Weights};
-use ce_op::{InstructionSet, Parallel, Serial, Shape, reference};
+use ce_op::quantized::{Block, Edges, Linear};
+use ce_op::{InstructionSet, Parallel, Parameters, Serial, Shape, reference};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use support::{Case, Threads};
@@ -44,25 +44,20 @@ impl Quantized {
     }
 
     fn block(&self, set: InstructionSet) -> Block {
-        let Shape { groups, group_width, .. } = self.case.shape;
-        Block::new(Weights::new(set, groups, group_width, &self.case.whitening).expect("whitening fits"), self.edges)
+        Block::new(set, &self.case.shape, &self.case.parameters(), &self.edges).expect("the parameters fit")
     }
 
     fn run(&self, set: InstructionSet, parallel: &dyn Parallel) -> Vec<u8> {
         let mut y = vec![77; self.x.len()];
-        let parameters = &self.case.parameters();
-        self.block(set)
-            .forward(&self.case.shape, parameters, &self.x, &self.residual, &mut y, parallel)
-            .expect("the buffers fit");
+        let outcome = self.block(set).forward(&self.case.shape, &self.x, &self.residual, &mut y, parallel);
+        outcome.expect("the buffers fit");
         y
     }
 
     fn run_in_place(&self, set: InstructionSet, parallel: &dyn Parallel) -> Vec<u8> {
         let mut y = self.x.clone();
-        let parameters = &self.case.parameters();
-        self.block(set)
-            .forward_in_place(&self.case.shape, parameters, &mut y, &self.residual, parallel)
-            .expect("the buffers fit");
+        let outcome = self.block(set).forward_in_place(&self.case.shape, &mut y, &self.residual, parallel);
+        outcome.expect("the buffers fit");
         y
     }
 }
@@ -161,6 +156,7 @@ fn products_of_wide_groups_do_not_overflow() {
         let shape = Shape { batch: 1, groups: 1, group_width, pixels: 5, hidden: 8 };
         let mut quantized = Quantized::draw(shape, false, false, 5);
         quantized.case.whitening.iter_mut().for_each(|entry| *entry = 1.0 / group_width as f32);
+        quantized.case.gate_scale = 1e-6;
         quantized.x.iter_mut().enumerate().for_each(|(at, byte)| *byte = if at % 5 == 0 { 250 } else { 255 });
         quantized.edges.x.zero_point = 0;
         quantized.edges.y = Linear { scale: 0.06, zero_point: 0 };
@@ -172,12 +168,14 @@ fn products_of_wide_groups_do_not_overflow() {
 fn what_does_not_fit_is_refused() {
     let shape = Shape { batch: 2, groups: 2, group_width: 4, pixels: 6, hidden: 2 };
     let quantized = Quantized::draw(shape, true, true, 3);
-    let (block, parameters) = (quantized.block(InstructionSet::best()), quantized.case.parameters());
+    let block = quantized.block(InstructionSet::best());
     let mut y = vec![0; quantized.x.len()];
-    let refused = block.forward(&shape, &parameters, &quantized.x, &quantized.residual[1..], &mut y, &Serial);
+    let refused = block.forward(&shape, &quantized.x, &quantized.residual[1..], &mut y, &Serial);
     assert!(refused.expect_err("the residual is short").to_string().starts_with("residual holds 95 numbers"));
     let other = Shape { groups: 1, group_width: 8, ..shape };
-    let refused = block.forward(&other, &parameters, &quantized.x, &quantized.residual, &mut y, &Serial);
+    let refused = block.forward(&other, &quantized.x, &quantized.residual, &mut y, &Serial);
     assert!(refused.expect_err("other groups").to_string().contains("2 groups of 4"));
-    assert!(Weights::new(InstructionSet::best(), 2, 4, &quantized.case.whitening[1..]).is_err(), "whitening is short");
+    let parameters = Parameters { whitening: &quantized.case.whitening[1..], ..quantized.case.parameters() };
+    let refused = Block::new(InstructionSet::best(), &shape, &parameters, &quantized.edges);
+    assert!(refused.expect_err("whitening is short").to_string().starts_with("whitening holds 31 numbers"));
 }

@@ -2,8 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::gate;
-use super::kernels::{Kernels, Run};
+use super::kernels::{Kernels, LANES, Run};
 use super::mixing::Tile;
 
 /// Given out only on a machine that has the instructions.
@@ -11,7 +10,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     // SAFETY: see above
     sums: |run| unsafe { sums(run) },
     // SAFETY: see above
-    dot: |a, b| unsafe { dot(a, b) },
+    dot: |weights, input| unsafe { dot(weights, input) },
     mix,
 };
 
@@ -22,8 +21,38 @@ const TILE_PIXELS: usize = 4;
 const WIDTH: usize = 16;
 
 #[target_feature(enable = "avx2")]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    gate::dot(a, b)
+fn dot(weights: &[i16], input: &[f32]) -> f32 {
+    let mut sums = [_mm256_setzero_ps(); LANES / 8];
+    let (whole, weights_rest) = weights.as_chunks::<LANES>();
+    let (input, input_rest) = input.as_chunks::<LANES>();
+    for (weights, input) in whole.iter().zip(input) {
+        add_products(&mut sums, weights, input);
+    }
+    if !weights_rest.is_empty() {
+        let (mut weights, mut input) = ([0; LANES], [0.0; LANES]);
+        weights[..weights_rest.len()].copy_from_slice(weights_rest);
+        input[..input_rest.len()].copy_from_slice(input_rest);
+        add_products(&mut sums, &weights, &input);
+    }
+    let [a, b, c, d, e, f, g, h] = sums;
+    let (a, b, c, d) = (_mm256_add_ps(a, e), _mm256_add_ps(b, f), _mm256_add_ps(c, g), _mm256_add_ps(d, h));
+    let eight = _mm256_add_ps(_mm256_add_ps(a, c), _mm256_add_ps(b, d));
+    let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_products(sums: &mut [__m256; LANES / 8], weights: &[i16; LANES], input: &[f32; LANES]) {
+    for (index, sum) in sums.iter_mut().enumerate() {
+        // SAFETY: eight of `LANES` numbers each
+        let (weights, input) = unsafe {
+            (_mm_loadu_si128(weights.as_ptr().add(8 * index).cast()), _mm256_loadu_ps(input.as_ptr().add(8 * index)))
+        };
+        let weights = _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(weights));
+        *sum = _mm256_add_ps(*sum, _mm256_mul_ps(weights, input));
+    }
 }
 
 #[target_feature(enable = "avx2")]
@@ -109,8 +138,7 @@ unsafe fn some<const PIXELS: usize>(tile: &Tile<'_>, pixel: usize) {
             }
         }
         for (at, sums) in sums.into_iter().enumerate() {
-            let own = first_bytes(input.add(at * tile.input_stride + tile.own), tile.rows);
-            finish(tile, sums, own, (pixel + at) * tile.stride);
+            finish(tile, sums, (pixel + at) * tile.stride);
         }
     }
 }
@@ -118,13 +146,13 @@ unsafe fn some<const PIXELS: usize>(tile: &Tile<'_>, pixel: usize) {
 /// From integers to the panel's bytes at `at`.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn finish(tile: &Tile<'_>, sums: [__m256i; 2], own: __m128i, at: usize) {
+unsafe fn finish(tile: &Tile<'_>, sums: [__m256i; 2], at: usize) {
     // SAFETY: the caller vouches for the tile's bytes at `at`
     unsafe {
         let residual =
             if tile.residual.is_null() { _mm_setzero_si128() } else { first_bytes(tile.residual.add(at), tile.rows) };
-        let low = half(tile, 0, sums[0], own, residual);
-        let high = half(tile, 8, sums[1], _mm_srli_si128::<8>(own), _mm_srli_si128::<8>(residual));
+        let low = half(tile, 0, sums[0], residual);
+        let high = half(tile, 8, sums[1], _mm_srli_si128::<8>(residual));
         let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(low, high));
         let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
         if tile.rows == 16 {
@@ -139,21 +167,14 @@ unsafe fn finish(tile: &Tile<'_>, sums: [__m256i; 2], own: __m128i, at: usize) {
 /// Eight rows from `first` on, as integers between 0 and 255.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn half(tile: &Tile<'_>, first: usize, sums: __m256i, own: __m128i, residual: __m128i) -> __m256i {
+unsafe fn half(tile: &Tile<'_>, first: usize, sums: __m256i, residual: __m128i) -> __m256i {
     // SAFETY: `first` is 0 or 8, of 16 rows
-    let (scale, gate, offset) = unsafe {
-        (
-            _mm256_loadu_ps(tile.scale.as_ptr().add(first)),
-            _mm256_loadu_ps(tile.gate.as_ptr().add(first)),
-            _mm256_loadu_ps(tile.offset.as_ptr().add(first)),
-        )
-    };
+    let scale = unsafe { _mm256_loadu_ps(tile.scale.as_ptr().add(first)) };
     let mut real = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), scale);
-    real = _mm256_add_ps(real, _mm256_mul_ps(real_numbers(own), gate));
     if !tile.residual.is_null() {
         real = _mm256_add_ps(real, _mm256_mul_ps(real_numbers(residual), _mm256_set1_ps(tile.residual_scale)));
     }
-    real = _mm256_max_ps(_mm256_add_ps(real, offset), _mm256_set1_ps(tile.low));
+    real = _mm256_max_ps(_mm256_add_ps(real, _mm256_set1_ps(tile.offset)), _mm256_set1_ps(tile.low));
     _mm256_cvtps_epi32(_mm256_min_ps(real, _mm256_set1_ps(255.0)))
 }
 

@@ -13,6 +13,10 @@ pub(super) const RUN: usize = 1 << 15;
 /// Channels to whose multiple the buffers of sums are filled up.
 pub(super) const COLUMN: usize = 64;
 
+/// Partial sums of a scalar product: number `i` goes to sum `i % LANES`. In the end the upper half is added to the lower, until one
+/// is left.
+pub(super) const LANES: usize = 64;
+
 /// Pixels of one run, and where their sums go.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
@@ -30,8 +34,8 @@ pub(super) struct Run<'a> {
 pub(super) struct Kernels {
     /// Adds up each channel of at most [`RUN`] pixels.
     pub(super) sums: fn(Run<'_>),
-    /// Scalar product of two slices of one length, in the same order everywhere.
-    pub(super) dot: fn(&[f32], &[f32]) -> f32,
+    /// Scalar product of two slices of one length, in the order that [`LANES`] says.
+    pub(super) dot: fn(&[i16], &[f32]) -> f32,
     /// Mixes one panel's channels of a few pixels.
     ///
     /// # Safety

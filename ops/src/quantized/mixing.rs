@@ -8,11 +8,11 @@ use super::weights::Line;
 ///
 /// ```text
 /// integer = start[r] + sum over k of weights[r][k] * x[k]
-/// real    = integer * scale[r] + x[own + r] * gate[r] + residual[p][r] * residual_scale + offset[r]
+/// real    = integer * scale[r] + residual[p][r] * residual_scale + offset
 /// y       = round(clamp(real, low, 255)), ties to even
 /// ```
 ///
-/// Safe to mix when `depth` bytes of each pixel can be read at `input`, `rows` more than `own`, `rows` at `residual` unless that is
+/// Safe to mix when `depth` bytes of each pixel can be read at `input`, `rows` at `residual` unless that is
 /// null, and `rows` written at `output`, each pixel so many bytes after the one before as its stride says. The output
 /// may lie over the residual, and over an input of the same stride whose group has one panel.
 #[derive(Debug)]
@@ -27,16 +27,13 @@ pub(super) struct Tile<'a> {
     /// The group's first channel.
     pub(super) input: *const u8,
     pub(super) input_stride: usize,
-    /// The panel's first channel within the group.
-    pub(super) own: usize,
     pub(super) residual: *const u8,
     pub(super) output: *mut u8,
     /// Of the residual and the output.
     pub(super) stride: usize,
     pub(super) start: &'a [i32; 16],
     pub(super) scale: &'a [f32; 16],
-    pub(super) gate: &'a [f32; 16],
-    pub(super) offset: &'a [f32; 16],
+    pub(super) offset: f32,
     pub(super) residual_scale: f32,
     pub(super) low: f32,
 }

@@ -5,10 +5,9 @@
 //! Y = quantise(relu(equilibrium(dequantise(X)) + dequantise(residual)))
 //! ```
 //!
-//! No float tensor is made on the way. The variance comes from integer sums without any rounding. Whitening matrices are
-//! kept as 16-bit integers, a scale a row; the gate's part of a channel stays in single precision, so that nothing is quantised by
-//! sample. Rounding to 8 bits comes once, at the end. Every instruction set gives the same bytes: sums are of
-//! integers, or of floats in a fixed order without fused multiply-add.
+//! No float tensor is made on the way. The variance comes from integer sums without any rounding; matrices are 16-bit integers,
+//! a scale a row; rounding to 8 bits comes once, at the end. Every instruction set gives the same bytes: sums are of integers, or of
+//! floats in a fixed order without fused multiply-add.
 //!
 //! Nothing is allocated once a thread has seen its largest block.
 
@@ -24,11 +23,12 @@ mod scratch;
 mod vnni;
 mod weights;
 
+use gate::Gate;
 use kernels::Kernels;
 use sample::Batch;
-pub use weights::Weights;
+use weights::Weights;
 
-use crate::{Parallel, Parameters, Serial, Shape, ShapeError};
+use crate::{InstructionSet, Parallel, Parameters, Serial, Shape, ShapeError};
 
 /// How 8-bit numbers stand for real ones: `scale * (number - zero_point)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,18 +52,19 @@ pub struct Edges {
     pub relu: bool,
 }
 
-/// What is fixed when a network is loaded.
+/// A block between its edges, with what is fixed when a network is loaded.
 #[derive(Debug)]
 pub struct Block {
-    edges: Edges,
-    weights: Weights,
     kernels: Kernels,
-    /// By row of the panels, as the scales: what X's zero point takes from a row's sum.
-    start: Vec<i32>,
-    /// From a row's integer to steps of Y.
+    weights: Weights,
+    gate: Gate,
+    x: Linear,
+    /// By row of the panels: from a row's integer to steps of Y.
     scale: Vec<f32>,
-    /// From the residual's steps to Y's.
-    residual_scale: f32,
+    /// From the residual's steps to Y's, where there is one.
+    residual_scale: Option<f32>,
+    /// What is added to every sum, in steps of Y.
+    offset: f32,
     /// Smallest output.
     low: f32,
 }
@@ -78,31 +79,43 @@ pub(crate) struct RawTensors {
 }
 
 impl Block {
-    /// A block with these edges around it.
-    pub fn new(weights: Weights, edges: Edges) -> Self {
-        let zero_point = i32::from(edges.x.zero_point);
-        let step = edges.x.scale / edges.y.scale;
-        Self {
-            kernels: Kernels::of(weights.set()),
-            start: weights.sums().iter().map(|sum| -zero_point * sum).collect(),
-            scale: weights.scales().iter().map(|scale| scale * step).collect(),
-            residual_scale: edges.residual.map_or(0.0, |residual| residual.scale / edges.y.scale),
-            low: if edges.relu { f32::from(edges.y.zero_point) } else { 0.0 },
-            weights,
-            edges,
-        }
-    }
-
-    /// Runs the operator on `x` into `y`, `[N, H, W, C]` as is `residual`, which there is if [`Edges::residual`] is.
-    /// `parameters.whitening` isn't looked at: it is in the weights.
+    /// The block with these parameters, for the kernel of an instruction set, or the next best that this machine has. Of `shape` batch and
+    /// pixels don't matter.
     ///
     /// # Errors
-    /// [`ShapeError`] when a buffer doesn't hold what `shape` asks for, or the weights are of another shape; `y` is then
+    /// [`ShapeError::Buffer`] when a parameter doesn't hold what `shape` asks for.
+    pub fn new(
+        set: InstructionSet,
+        shape: &Shape,
+        parameters: &Parameters<'_>,
+        edges: &Edges,
+    ) -> Result<Self, ShapeError> {
+        parameters.check(shape)?;
+        let weights = Weights::new(set, shape, parameters);
+        let step = edges.x.scale / edges.y.scale;
+        let zero_point = f32::from(edges.y.zero_point);
+        let residual_scale = edges.residual.map(|residual| residual.scale / edges.y.scale);
+        let residual_zero = edges.residual.map_or(0.0, |residual| f32::from(residual.zero_point));
+        Ok(Self {
+            kernels: Kernels::of(set),
+            gate: Gate::new(shape, parameters),
+            x: edges.x,
+            scale: weights.scales().iter().map(|scale| scale * step).collect(),
+            weights,
+            residual_scale,
+            offset: zero_point - residual_scale.unwrap_or(0.0) * residual_zero,
+            low: if edges.relu { zero_point } else { 0.0 },
+        })
+    }
+
+    /// Runs the operator on `x` into `y`, `[N, H, W, C]` as is `residual`, which is looked at if [`Edges::residual`] is there.
+    ///
+    /// # Errors
+    /// [`ShapeError`] when a buffer doesn't hold what `shape` asks for, or the block is of another shape; `y` is then
     /// untouched.
     pub fn forward(
         &self,
         shape: &Shape,
-        parameters: &Parameters<'_>,
         x: &[u8],
         residual: &[u8],
         y: &mut [u8],
@@ -112,7 +125,7 @@ impl Block {
         shape.check_buffer("Y", y.len())?;
         let tensors = RawTensors { x: x.as_ptr(), residual: self.residual(shape, residual)?, y: y.as_mut_ptr() };
         // SAFETY: the slices hold what `shape` asks for, and Y overlaps no other
-        unsafe { self.forward_raw(shape, parameters, tensors, parallel) }
+        unsafe { self.forward_raw(shape, tensors, parallel) }
     }
 
     /// As [`Self::forward`], with the output written over the input.
@@ -122,7 +135,6 @@ impl Block {
     pub fn forward_in_place(
         &self,
         shape: &Shape,
-        parameters: &Parameters<'_>,
         x: &mut [u8],
         residual: &[u8],
         parallel: &dyn Parallel,
@@ -131,11 +143,11 @@ impl Block {
         let x = x.as_mut_ptr();
         let tensors = RawTensors { x, residual: self.residual(shape, residual)?, y: x };
         // SAFETY: the slices hold what `shape` asks for
-        unsafe { self.forward_raw(shape, parameters, tensors, parallel) }
+        unsafe { self.forward_raw(shape, tensors, parallel) }
     }
 
     fn residual(&self, shape: &Shape, residual: &[u8]) -> Result<*const u8, ShapeError> {
-        if self.edges.residual.is_none() {
+        if self.residual_scale.is_none() {
             return Ok(std::ptr::null());
         }
         shape.check_buffer("residual", residual.len())?;
@@ -145,7 +157,7 @@ impl Block {
     /// As [`Self::forward`].
     ///
     /// # Errors
-    /// [`ShapeError`] when a parameter doesn't hold what `shape` asks for, or the weights are of another shape.
+    /// [`ShapeError::Groups`] when the block is of another shape.
     ///
     /// # Safety
     /// For the length of the call, the bytes that `shape` asks for can be read at `x`, and at `residual` where there is one, and
@@ -153,14 +165,12 @@ impl Block {
     pub(crate) unsafe fn forward_raw(
         &self,
         shape: &Shape,
-        parameters: &Parameters<'_>,
         tensors: RawTensors,
         parallel: &dyn Parallel,
     ) -> Result<(), ShapeError> {
         self.weights.check(shape)?;
-        parameters.check_gate(shape)?;
-        // SAFETY: the memory by the caller's word; weights and parameters have just been checked
-        let batch = unsafe { Batch::new(self, shape, parameters, tensors) };
+        // SAFETY: the memory by the caller's word; the block has just been checked
+        let batch = unsafe { Batch::new(self, shape, tensors) };
         if splits_by_sample(shape.batch, parallel.threads()) {
             parallel.run(shape.batch, &|index| batch.sample(index).run(&Serial));
         } else {

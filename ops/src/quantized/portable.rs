@@ -1,7 +1,6 @@
 //! The inner loops in plain Rust, which say what the others compute.
 
-use super::gate::dot;
-use super::kernels::{Kernels, Run};
+use super::kernels::{Kernels, LANES, Run};
 use super::mixing::Tile;
 
 pub(super) const KERNELS: Kernels = Kernels { sums, dot, mix };
@@ -15,23 +14,39 @@ fn sums(run: Run<'_>) {
     }
 }
 
+fn dot(weights: &[i16], input: &[f32]) -> f32 {
+    let mut sums = [0.0; LANES];
+    for (weights, input) in weights.chunks(LANES).zip(input.chunks(LANES)) {
+        for ((sum, &weight), value) in sums.iter_mut().zip(weights).zip(input) {
+            *sum += f32::from(weight) * value;
+        }
+    }
+    let mut count = LANES;
+    while count > 1 {
+        count /= 2;
+        for lane in 0..count {
+            sums[lane] += sums[lane + count];
+        }
+    }
+    sums[0]
+}
+
 /// # Safety
 /// As [`Tile`] says.
 unsafe fn mix(tile: &Tile<'_>) {
     for pixel in 0..tile.pixels {
         // SAFETY: the caller vouches for the bytes of each pixel
         let input = unsafe { std::slice::from_raw_parts(tile.input.add(pixel * tile.input_stride), tile.depth) };
+        // all are read before any is written: Y may lie over X
         let integers = products(tile, input);
-        // a panel's own channels are all read before any is written: Y may lie over X
-        let own: [u8; 16] = std::array::from_fn(|row| if row < tile.rows { input[tile.own + row] } else { 0 });
         for row in 0..tile.rows {
             let at = pixel * tile.stride + row;
-            let mut real = integers[row] as f32 * tile.scale[row] + f32::from(own[row]) * tile.gate[row];
+            let mut real = integers[row] as f32 * tile.scale[row];
             if !tile.residual.is_null() {
                 // SAFETY: as above
                 real += f32::from(unsafe { tile.residual.add(at).read() }) * tile.residual_scale;
             }
-            real = (real + tile.offset[row]).max(tile.low).min(255.0);
+            real = (real + tile.offset).max(tile.low).min(255.0);
             // SAFETY: as above
             unsafe { tile.output.add(at).write(real.round_ties_even() as u8) };
         }

@@ -6,20 +6,16 @@ use std::slice;
 use super::kernels::{COLUMN, RUN, Run};
 use super::mixing::Tile;
 use super::scratch::{Buffers, TaskBuffers, with_buffers, with_task_buffers, zeroed};
-use super::weights::{ROWS, depth, padded_rows};
+use super::weights::{Line, ROWS, depth, padded_rows, panel_lines};
 use super::{Block, RawTensors, gate};
-use crate::gate::normalize;
 use crate::parallel::Shared;
-use crate::{Parallel, Parameters, Serial, Shape};
+use crate::{Parallel, Serial, Shape};
 
-/// Multiply-adds below which a layer of the gate isn't worth waking a thread.
-const PARALLEL_LAYER: usize = 1 << 16;
+/// Numbers of a sample below which its sums aren't worth waking a thread.
+const PARALLEL_SUMS: usize = 1 << 20;
 
-/// Rows of a layer that a task takes.
-const LAYER_ROWS: usize = 32;
-
-/// Fewest pixels whose sums are worth a task.
-const PART_PIXELS: usize = 64;
+/// The same for its mixing.
+const PARALLEL_MIXING: usize = 1 << 18;
 
 /// Bytes of X that are mixed at a time: with the residual and the output they fit a first-level cache.
 const BLOCK_BYTES: usize = 8 * 1024;
@@ -31,7 +27,6 @@ const TASKS_PER_THREAD: usize = 2;
 pub(super) struct Batch<'a> {
     block: &'a Block,
     shape: &'a Shape,
-    parameters: &'a Parameters<'a>,
     tensors: RawTensors,
 }
 
@@ -40,14 +35,9 @@ unsafe impl Sync for Batch<'_> {}
 
 impl<'a> Batch<'a> {
     /// # Safety
-    /// Weights and parameters fit `shape`; the memory is as `Block::forward_raw` asks, for as long as the batch lives.
-    pub(super) unsafe fn new(
-        block: &'a Block,
-        shape: &'a Shape,
-        parameters: &'a Parameters<'a>,
-        tensors: RawTensors,
-    ) -> Self {
-        Self { block, shape, parameters, tensors }
+    /// The block fits `shape`; the memory is as `Block::forward_raw` asks, for as long as the batch lives.
+    pub(super) unsafe fn new(block: &'a Block, shape: &'a Shape, tensors: RawTensors) -> Self {
+        Self { block, shape, tensors }
     }
 
     /// Sample `index`, which no two threads may run at once.
@@ -60,7 +50,7 @@ impl<'a> Batch<'a> {
             let residual = if residual.is_null() { residual } else { residual.add(offset) };
             RawTensors { x: x.add(offset), residual, y: y.add(offset) }
         };
-        Sample { block: self.block, shape: self.shape, parameters: self.parameters, tensors }
+        Sample { block: self.block, shape: self.shape, tensors }
     }
 }
 
@@ -68,7 +58,6 @@ impl<'a> Batch<'a> {
 pub(super) struct Sample<'a> {
     block: &'a Block,
     shape: &'a Shape,
-    parameters: &'a Parameters<'a>,
     tensors: RawTensors,
 }
 
@@ -86,34 +75,31 @@ struct Place {
     count: usize,
 }
 
-/// What the gate makes of a sample, by row of the panels.
-struct Rows<'a> {
-    gate: &'a [f32],
-    offset: &'a [f32],
+/// A sample's own matrices, and what X's zero point takes from each row's sum.
+struct Matrices<'a> {
+    lines: &'a [Line],
+    start: &'a [i32],
 }
 
 impl Sample<'_> {
     /// Computes the sample's output.
     pub(super) fn run(&self, parallel: &dyn Parallel) {
-        with_buffers(|Buffers { totals, variance, hidden, gate, offset }| {
-            let variance = zeroed(variance, self.shape.channels());
-            let hidden = zeroed(hidden, self.shape.hidden);
-            self.variance(totals, variance, parallel);
-            self.layer(self.parameters.fc1, variance, hidden, parallel);
-            normalize(hidden, self.parameters);
-            // the variance isn't needed any more: its place takes the gate's logits
-            self.layer(self.parameters.fc2, hidden, variance, parallel);
-            let rows = self.block.weights.rows();
-            let (gate, offset) = (zeroed(gate, rows), zeroed(offset, rows));
-            self.fill_rows(variance, gate, offset);
-            self.mix(&Rows { gate, offset }, parallel);
+        with_buffers(|Buffers { totals, channels, hidden, lines, start }| {
+            let block = self.block;
+            let channels = zeroed(channels, self.shape.channels());
+            self.variance(totals, channels, parallel);
+            block.gate.run(&block.kernels, channels, zeroed(hidden, block.gate.hidden()));
+            let start = zeroed(start, block.scale.len());
+            block.weights.fill(channels, block.x.zero_point, lines, start);
+            self.mix(&Matrices { lines, start }, parallel);
         });
     }
 
     /// The unbiased variance of every channel, in real numbers.
     fn variance(&self, totals: &mut Vec<u64>, variance: &mut [f32], parallel: &dyn Parallel) {
         let (channels, pixels) = (self.shape.channels(), self.shape.pixels);
-        let parts = parallel.threads().clamp(1, pixels.div_ceil(PART_PIXELS));
+        let parallel = worth(parallel, self.shape, PARALLEL_SUMS);
+        let parts = parallel.threads().clamp(1, pixels);
         let totals = zeroed(totals, parts * 2 * channels);
         let output = Shared::new(totals);
         parallel.run(parts, &|part| {
@@ -121,7 +107,7 @@ impl Sample<'_> {
             let totals = unsafe { output.range(part * 2 * channels..(part + 1) * 2 * channels) };
             self.sums(part * pixels / parts..(part + 1) * pixels / parts, totals);
         });
-        let scale = self.block.edges.x.scale;
+        let scale = self.block.x.scale;
         for (channel, variance) in variance.iter_mut().enumerate() {
             let total = |first: usize| totals[first..].iter().step_by(2 * channels).sum();
             *variance = gate::variance(pixels, total(channel), total(channels + channel), scale);
@@ -145,50 +131,27 @@ impl Sample<'_> {
         });
     }
 
-    /// `matrix @ input`, `[output.len(), input.len()]`.
-    fn layer(&self, matrix: &[f32], input: &[f32], output: &mut [f32], parallel: &dyn Parallel) {
-        let parallel = if matrix.len() < PARALLEL_LAYER { &Serial } else { parallel };
-        let (rows, output) = (output.len(), Shared::new(output));
-        parallel.run(rows.div_ceil(LAYER_ROWS), &|task| {
-            for row in task * LAYER_ROWS..rows.min((task + 1) * LAYER_ROWS) {
-                let value = (self.block.kernels.dot)(&matrix[row * input.len()..][..input.len()], input);
-                // SAFETY: only this task writes its rows
-                unsafe { output.write(row, value) };
-            }
-        });
-    }
-
-    /// From the gate's logits by channel to what each row is multiplied with and what is added to it, in steps of Y.
-    fn fill_rows(&self, logits: &[f32], gate: &mut [f32], offset: &mut [f32]) {
-        let (edges, width) = (&self.block.edges, self.shape.group_width);
-        let step = edges.x.scale / edges.y.scale;
-        let residual = edges.residual.map_or(0.0, |of| of.scale / edges.y.scale * f32::from(of.zero_point));
-        for (channel, logit) in logits.iter().enumerate() {
-            let row = channel / width * padded_rows(width) + channel % width;
-            gate[row] = self.parameters.gate_scale / (1.0 + (-logit).exp()) * step;
-            offset[row] = f32::from(edges.y.zero_point) - residual - f32::from(edges.x.zero_point) * gate[row];
-        }
-    }
-
-    fn mix(&self, rows: &Rows<'_>, parallel: &dyn Parallel) {
+    fn mix(&self, matrices: &Matrices<'_>, parallel: &dyn Parallel) {
         let (channels, pixels) = (self.shape.channels(), self.shape.pixels);
+        let parallel = worth(parallel, self.shape, PARALLEL_MIXING);
         let block = (BLOCK_BYTES / channels).next_multiple_of(8).max(16);
         let blocks = pixels.div_ceil(block);
         let tasks = if parallel.threads() == 1 { 1 } else { (parallel.threads() * TASKS_PER_THREAD).min(blocks) };
         parallel.run(tasks, &|task| {
             with_task_buffers(|buffers| {
                 for index in task * blocks / tasks..(task + 1) * blocks / tasks {
-                    self.mix_block(rows, index * block..pixels.min((index + 1) * block), &mut buffers.pixels);
+                    self.mix_block(matrices, index * block..pixels.min((index + 1) * block), &mut buffers.pixels);
                 }
             });
         });
     }
 
     /// Mixes all groups of the pixels in `range`.
-    fn mix_block(&self, rows: &Rows<'_>, range: Range<usize>, packed: &mut Vec<u8>) {
+    fn mix_block(&self, matrices: &Matrices<'_>, range: Range<usize>, packed: &mut Vec<u8>) {
         let (channels, width, count) = (self.shape.channels(), self.shape.group_width, range.len());
         let directly = width.is_multiple_of(4) && (width <= ROWS || !std::ptr::eq(self.tensors.x, self.tensors.y));
         for group in 0..self.shape.groups {
+            self.prefetch(&range, group);
             let at = range.start * channels + group * width;
             // SAFETY: the group's channels of these pixels lie within the sample
             let from = unsafe { self.tensors.x.add(at) };
@@ -201,15 +164,30 @@ impl Sample<'_> {
                 Place { at, input: packed.as_ptr(), input_stride: depth(width), count }
             };
             for own in (0..width).step_by(ROWS) {
-                let tile = self.tile(rows, &place, own, group * padded_rows(width) + own);
+                let tile = self.tile(matrices, &place, own, group * padded_rows(width) + own);
                 // SAFETY: as above, and only this task touches these pixels from now on
                 unsafe { (self.block.kernels.mix)(&tile) };
             }
         }
     }
 
+    /// Asks for the part of the next pixels that falls to `group`: the three tensors, read and written by parts of lines, are more than
+    /// the processor foresees.
+    fn prefetch(&self, range: &Range<usize>, group: usize) {
+        let bytes = range.len() * self.shape.channels();
+        let (first, groups) = (range.end * self.shape.channels(), self.shape.groups);
+        let RawTensors { x, residual, y } = self.tensors;
+        for at in (group * bytes / groups..(group + 1) * bytes / groups).step_by(64) {
+            prefetch(x.wrapping_add(first + at));
+            prefetch(y.wrapping_add(first + at));
+            if !residual.is_null() {
+                prefetch(residual.wrapping_add(first + at));
+            }
+        }
+    }
+
     /// The panel that begins at `row`, with the group's channel `own`.
-    fn tile<'t>(&'t self, rows: &'t Rows<'_>, place: &Place, own: usize, row: usize) -> Tile<'t> {
+    fn tile<'t>(&'t self, matrices: &'t Matrices<'_>, place: &Place, own: usize, row: usize) -> Tile<'t> {
         let (width, block) = (self.shape.group_width, self.block);
         let at = place.at + own;
         // SAFETY: `at` lies within the sample
@@ -218,24 +196,39 @@ impl Sample<'_> {
             (if residual.is_null() { residual } else { residual.add(at) }, y.add(at))
         };
         Tile {
-            weights: block.weights.panel(row),
+            weights: &matrices.lines[row / ROWS * panel_lines(width)..][..panel_lines(width)],
             depth: depth(width),
             rows: ROWS.min(width - own),
             pixels: place.count,
             input: place.input,
             input_stride: place.input_stride,
-            own,
             residual,
             output,
             stride: self.shape.channels(),
-            start: panel(&block.start, row),
+            start: panel(matrices.start, row),
             scale: panel(&block.scale, row),
-            gate: panel(rows.gate, row),
-            offset: panel(rows.offset, row),
-            residual_scale: block.residual_scale,
+            offset: block.offset,
+            residual_scale: block.residual_scale.unwrap_or(0.0),
             low: block.low,
         }
     }
+}
+
+/// The threads for work on a sample of so many numbers.
+fn worth<'p>(parallel: &'p dyn Parallel, shape: &Shape, numbers: usize) -> &'p dyn Parallel {
+    if shape.sample_len() < numbers { &Serial } else { parallel }
+}
+
+/// Asks for the cache line at `place`, which may be anywhere.
+fn prefetch(place: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: no access, and so no fault
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
 }
 
 /// A panel's rows.

@@ -2,17 +2,20 @@
 
 use std::cell::RefCell;
 
+use super::weights::Line;
+
 /// What a sample needs; held by the thread that has the sample.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     /// Sums and sums of squares by part and channel.
     pub(super) totals: Vec<u64>,
-    pub(super) variance: Vec<f32>,
+    /// By channel: first the variance, then the gate.
+    pub(super) channels: Vec<f32>,
     pub(super) hidden: Vec<f32>,
+    /// The sample's own matrices.
+    pub(super) lines: Vec<Line>,
     /// By row of the panels.
-    pub(super) gate: Vec<f32>,
-    /// Likewise.
-    pub(super) offset: Vec<f32>,
+    pub(super) start: Vec<i32>,
 }
 
 /// What a task needs.

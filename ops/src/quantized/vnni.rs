@@ -4,8 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use super::gate;
-use super::kernels::{COLUMN, Kernels, Run};
+use super::kernels::{COLUMN, Kernels, LANES, Run};
 use super::mixing::Tile;
 
 /// Given out only on a machine that has the instructions.
@@ -13,7 +12,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     // SAFETY: see above
     sums: |run| unsafe { sums(run) },
     // SAFETY: see above
-    dot: |a, b| unsafe { dot(a, b) },
+    dot: |weights, input| unsafe { dot(weights, input) },
     mix,
 };
 
@@ -24,8 +23,46 @@ const BLOCK_PIXELS: usize = 32;
 const TILE_PIXELS: usize = 4;
 
 #[target_feature(enable = "avx512f")]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    gate::dot(a, b)
+fn dot(weights: &[i16], input: &[f32]) -> f32 {
+    let mut sums = [_mm512_setzero_ps(); LANES / 16];
+    let (weights, weights_rest) = weights.as_chunks::<LANES>();
+    let (input, input_rest) = input.as_chunks::<LANES>();
+    for (weights, input) in weights.iter().zip(input) {
+        add_products(&mut sums, weights, input);
+    }
+    if !weights_rest.is_empty() {
+        let (mut weights, mut input) = ([0; LANES], [0.0; LANES]);
+        weights[..weights_rest.len()].copy_from_slice(weights_rest);
+        input[..input_rest.len()].copy_from_slice(input_rest);
+        add_products(&mut sums, &weights, &input);
+    }
+    let [a, b, c, d] = sums;
+    total(_mm512_add_ps(_mm512_add_ps(a, c), _mm512_add_ps(b, d)))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_products(sums: &mut [__m512; LANES / 16], weights: &[i16; LANES], input: &[f32; LANES]) {
+    for (index, sum) in sums.iter_mut().enumerate() {
+        // SAFETY: 16 of `LANES` numbers each
+        let (weights, input) = unsafe {
+            let weights = _mm256_loadu_si256(weights.as_ptr().add(16 * index).cast());
+            (weights, _mm512_loadu_ps(input.as_ptr().add(16 * index)))
+        };
+        let weights = _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(weights));
+        *sum = _mm512_add_ps(*sum, _mm512_mul_ps(weights, input));
+    }
+}
+
+/// Sum of the lanes, halves upon halves.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn total(sums: __m512) -> f32 {
+    let eight =
+        _mm256_add_ps(_mm512_castps512_ps256(sums), _mm512_castps512_ps256(_mm512_shuffle_f32x4::<0xee>(sums, sums)));
+    let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -52,7 +89,9 @@ unsafe fn column(pixels: &[u8], stride: usize, width: usize, sums: &mut [u32; CO
     // SAFETY: masked out are bytes beyond the channels, and pixels beyond the last
     let load = |pixel: usize| unsafe {
         let mask = if pixel < count { mask } else { 0 };
-        _mm512_maskz_loadu_epi8(mask, pixels.as_ptr().wrapping_add(pixel * stride).cast())
+        let from = pixels.as_ptr().wrapping_add(pixel * stride);
+        _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(BLOCK_PIXELS * stride).cast());
+        _mm512_maskz_loadu_epi8(mask, from.cast())
     };
     let (ones, sign) = (_mm512_set1_epi8(1), _mm512_set1_epi8(i8::MIN));
     let (mut sum, mut square) = ([_mm512_setzero_si512(); 4], [_mm512_setzero_si512(); 4]);
@@ -156,7 +195,6 @@ struct Rows {
     mask: __mmask16,
     start: __m512i,
     scale: __m512,
-    gate: __m512,
     offset: __m512,
     residual_scale: __m512,
     low: __m512,
@@ -167,16 +205,11 @@ impl Rows {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     fn new(tile: &Tile<'_>) -> Self {
         // SAFETY: arrays of 16 numbers
-        let (start, scale, gate, offset) = unsafe {
-            (
-                _mm512_loadu_si512(tile.start.as_ptr().cast()),
-                _mm512_loadu_ps(tile.scale.as_ptr()),
-                _mm512_loadu_ps(tile.gate.as_ptr()),
-                _mm512_loadu_ps(tile.offset.as_ptr()),
-            )
-        };
+        let (start, scale) =
+            unsafe { (_mm512_loadu_si512(tile.start.as_ptr().cast()), _mm512_loadu_ps(tile.scale.as_ptr())) };
+        let offset = _mm512_set1_ps(tile.offset);
         let (residual_scale, low) = (_mm512_set1_ps(tile.residual_scale), _mm512_set1_ps(tile.low));
-        Self { mask: u16::MAX >> (16 - tile.rows), start, scale, gate, offset, residual_scale, low }
+        Self { mask: u16::MAX >> (16 - tile.rows), start, scale, offset, residual_scale, low }
     }
 }
 
@@ -206,16 +239,13 @@ unsafe fn some<const FULL: bool, const RESIDUAL: bool, const PIXELS: usize>(
         }
         for index in 0..PIXELS {
             let sum = _mm512_add_epi32(_mm512_slli_epi32::<8>(upper[index]), lower[index]);
-            let own = load::<FULL>(rows.mask, input.add(index * tile.input_stride + tile.own));
             let at = (pixel + index) * tile.stride;
             let mut real = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), rows.scale);
-            real = _mm512_add_ps(real, _mm512_mul_ps(own, rows.gate));
             if RESIDUAL {
                 let residual = load::<FULL>(rows.mask, tile.residual.add(at));
                 real = _mm512_add_ps(real, _mm512_mul_ps(residual, rows.residual_scale));
             }
             real = _mm512_max_ps(_mm512_add_ps(real, rows.offset), rows.low);
-            real = _mm512_min_ps(real, _mm512_set1_ps(255.0));
             store::<FULL>(rows.mask, tile.output.add(at), real);
         }
     }
@@ -230,11 +260,11 @@ unsafe fn load<const FULL: bool>(mask: __mmask16, from: *const u8) -> __m512 {
     _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))
 }
 
-/// Up to 16 real numbers between 0 and 255, rounded to bytes.
+/// Up to 16 real numbers from 0 on, rounded to bytes; what is above 255 becomes 255, even where no 32 bits hold it.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 unsafe fn store<const FULL: bool>(mask: __mmask16, to: *mut u8, real: __m512) {
-    let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(real));
+    let bytes = _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(real));
     // SAFETY: the caller vouches for the bytes of the mask
     unsafe { if FULL { _mm_storeu_si128(to.cast(), bytes) } else { _mm_mask_storeu_epi8(to.cast(), mask, bytes) } }
 }

@@ -1,8 +1,7 @@
-//! Whitening matrices as 16-bit integers, packed for a kernel.
-
-use crate::{InstructionSet, Shape, ShapeError};
+//! A block's matrices as 16-bit integers, packed for a kernel: whitening, and on its diagonal each sample's gate.
 
 use super::kernels::Packing;
+use crate::{InstructionSet, Parameters, Shape, ShapeError};
 
 /// Rows that a kernel takes at once.
 pub(super) const ROWS: usize = 16;
@@ -19,59 +18,79 @@ pub(super) struct Line(pub(super) [u8; 64]);
 ///
 /// Rows are in panels of 16, each group's last panel filled up with zeros; a panel lies in `depth / 2` lines.
 #[derive(Debug)]
-pub struct Weights {
-    set: InstructionSet,
+pub(super) struct Weights {
+    packing: Packing,
     groups: usize,
     width: usize,
     lines: Vec<Line>,
-    /// By row, as are the sums: the real value of an integer 1.
+    /// By row, as what follows: the real value of an integer 1. It leaves room for any gate.
     scales: Vec<f32>,
-    /// Sum of a row's integers.
+    /// The diagonal's entry, without a gate.
+    diagonal: Vec<f32>,
+    /// Sum of the integers beside the diagonal.
     sums: Vec<i32>,
 }
 
 impl Weights {
-    /// Quantises `whitening`, `[groups, width, width]`.
-    ///
-    /// # Errors
-    /// [`ShapeError::Buffer`] when it holds another number of entries.
-    pub fn new(set: InstructionSet, groups: usize, width: usize, whitening: &[f32]) -> Result<Self, ShapeError> {
-        let expected = groups * width * width;
-        if whitening.len() != expected || expected == 0 {
-            return Err(ShapeError::Buffer { input: "whitening", expected, actual: whitening.len() });
-        }
+    /// Quantises the whitening of `parameters`, for the groups of `shape`.
+    pub(super) fn new(set: InstructionSet, shape: &Shape, parameters: &Parameters<'_>) -> Self {
+        let (groups, width) = (shape.groups, shape.group_width);
         let rows = groups * padded_rows(width);
-        let lines = vec![Line([0; 64]); rows / ROWS * panel_lines(width)];
-        let mut weights = Self { set, groups, width, lines, scales: vec![0.0; rows], sums: vec![0; rows] };
-        let packing = Packing::of(set);
-        for (index, row) in whitening.chunks_exact(width).enumerate() {
-            weights.put_row(index / width * padded_rows(width) + index % width, row, packing);
+        let mut weights = Self {
+            packing: Packing::of(set),
+            groups,
+            width,
+            lines: vec![Line([0; 64]); rows / ROWS * panel_lines(width)],
+            scales: vec![0.0; rows],
+            diagonal: vec![0.0; rows],
+            sums: vec![0; rows],
+        };
+        for (channel, entries) in parameters.whitening.chunks_exact(width).enumerate() {
+            weights.put_row(channel, entries, parameters.gate_scale);
         }
-        Ok(weights)
+        weights
     }
 
-    /// What its kernel is compiled for.
-    pub(super) fn set(&self) -> InstructionSet {
-        self.set
+    fn put_row(&mut self, channel: usize, entries: &[f32], gate_scale: f32) {
+        let (row, own) = (self.row(channel), channel % self.width);
+        let with_gate = entries[own] + gate_scale;
+        let largest = entries.iter().fold(with_gate.abs(), |largest, entry| largest.max(entry.abs()));
+        let scale = if largest > 0.0 { largest / largest_integer(self.width) as f32 } else { 1.0 };
+        (self.scales[row], self.diagonal[row]) = (scale, entries[own]);
+        for (column, entry) in entries.iter().enumerate().filter(|(column, _)| *column != own) {
+            let integer = self.integer(row, *entry);
+            let panel = row / ROWS * panel_lines(self.width);
+            self.packing.put(&mut self.lines[panel..], row % ROWS, column, integer);
+            self.sums[row] += i32::from(integer);
+        }
     }
 
-    /// Rows of all panels.
-    pub(super) fn rows(&self) -> usize {
-        self.scales.len()
+    /// Copies the weights to `lines` with the gates of a sample's channels on the diagonal, and writes for each row what
+    /// `zero_point` takes from its sum.
+    pub(super) fn fill(&self, gates: &[f32], zero_point: u8, lines: &mut Vec<Line>, start: &mut [i32]) {
+        lines.clear();
+        lines.extend_from_slice(&self.lines);
+        for (channel, gate) in gates.iter().enumerate() {
+            let row = self.row(channel);
+            let integer = self.integer(row, self.diagonal[row] + gate);
+            let panel = row / ROWS * panel_lines(self.width);
+            self.packing.put(&mut lines[panel..], row % ROWS, channel % self.width, integer);
+            start[row] = -i32::from(zero_point) * (self.sums[row] + i32::from(integer));
+        }
+    }
+
+    fn row(&self, channel: usize) -> usize {
+        channel / self.width * padded_rows(self.width) + channel % self.width
+    }
+
+    /// In range by the choice of the row's scale, up to rounding.
+    fn integer(&self, row: usize, entry: f32) -> i16 {
+        let level = largest_integer(self.width) as f32;
+        (entry / self.scales[row]).round_ties_even().clamp(-level, level) as i16
     }
 
     pub(super) fn scales(&self) -> &[f32] {
         &self.scales
-    }
-
-    pub(super) fn sums(&self) -> &[i32] {
-        &self.sums
-    }
-
-    /// The lines of the panel that row `first` begins.
-    pub(super) fn panel(&self, first: usize) -> &[Line] {
-        let lines = panel_lines(self.width);
-        &self.lines[first / ROWS * lines..][..lines]
     }
 
     pub(super) fn check(&self, shape: &Shape) -> Result<(), ShapeError> {
@@ -81,25 +100,12 @@ impl Weights {
         let (groups, group_width) = (self.groups, self.width);
         Err(ShapeError::Groups { channels: shape.channels(), groups, group_width })
     }
-
-    fn put_row(&mut self, row: usize, entries: &[f32], packing: Packing) {
-        let largest = entries.iter().fold(0.0, |largest: f32, entry| largest.max(entry.abs()));
-        let level = largest_integer(self.width) as f32;
-        let scale = if largest > 0.0 { largest / level } else { 1.0 };
-        let panel = row / ROWS * panel_lines(self.width);
-        for (column, entry) in entries.iter().enumerate() {
-            // `level` bounds it, so that it fits
-            let integer = (entry / scale).round().clamp(-level, level) as i16;
-            packing.put(&mut self.lines[panel..], row % ROWS, column, integer);
-            self.sums[row] += i32::from(integer);
-        }
-        self.scales[row] = scale;
-    }
 }
 
 /// Bound of an entry that keeps a row's sum of products with `0..=255` inside 32 bits.
 fn largest_integer(width: usize) -> i32 {
-    LARGEST.min(i32::MAX / 255 / width as i32)
+    let width = i32::try_from(width).unwrap_or(i32::MAX);
+    LARGEST.min(i32::MAX / 255 / width)
 }
 
 /// Columns of a panel: whole quads.
@@ -112,6 +118,7 @@ pub(super) fn padded_rows(width: usize) -> usize {
     width.next_multiple_of(ROWS)
 }
 
-fn panel_lines(width: usize) -> usize {
+/// Lines that a panel takes.
+pub(super) fn panel_lines(width: usize) -> usize {
     depth(width) / 2
 }
