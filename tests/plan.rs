@@ -75,9 +75,9 @@ fn a_quantised_networks_ce_blocks_work_between_8_bit_tensors() {
     let unplanned = Network::of(&directory, &PlanOptions { enabled: false, cache: None });
     for batch in [1, 2, 5] {
         let difference = difference(&outputs(&unplanned, &directory, batch), &outputs(&planned, &directory, batch));
-        assert!(difference < 0.05, "{batch} pictures: {difference:e}");
+        assert!(difference < 0.1, "{batch} pictures: {difference:e}");
     }
-    let inspection = inspect(&directory.path, &PlanOptions::default()).expect("a good model");
+    let inspection = inspect(&directory.path, &LoadOptions::default()).expect("a good model");
     let runs = |operator: &str| inspection.executed.iter().any(|count| count.operator == operator);
     assert!(runs("QuantizedChannelEquilibrium") && runs("QLinearConv") && !runs("ChannelEquilibrium"));
     let transposes = inspection.executed.iter().filter(|count| count.operator == "Transpose").map(|count| count.nodes);

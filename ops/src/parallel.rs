@@ -41,6 +41,25 @@ impl<'a, T: Copy> Shared<'a, T> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), _slice: std::marker::PhantomData }
     }
 
+    /// All numbers, to read.
+    ///
+    /// # Safety
+    /// Nobody writes them while they are borrowed.
+    pub(crate) unsafe fn all(&self) -> &[T] {
+        // SAFETY: the whole slice, which lives for 'a; nobody writes it by the caller's word
+        unsafe { std::slice::from_raw_parts(self.start, self.len) }
+    }
+
+    /// All numbers, to read and write.
+    ///
+    /// # Safety
+    /// Nobody else has them.
+    #[expect(clippy::mut_from_ref, reason = "the caller keeps tasks apart")]
+    pub(crate) unsafe fn all_mut(&self) -> &mut [T] {
+        // SAFETY: as above, and nobody else reads it
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+
     /// Writes the number at `index`.
     ///
     /// # Safety

@@ -56,8 +56,9 @@ fn add_products(sums: &mut [__m256; LANES / 8], weights: &[i16; LANES], input: &
 }
 
 #[target_feature(enable = "avx2")]
-fn sums(run: Run<'_>) {
-    let Run { x, channels, sums, squares } = run;
+fn sums(run: &mut Run<'_>) {
+    let (x, channels) = (run.x, run.channels);
+    let (sums, squares) = (&mut *run.sums, &mut *run.squares);
     for pixels in x.chunks(2 * channels) {
         for first in (0..channels).step_by(WIDTH) {
             let count = WIDTH.min(channels - first);

@@ -33,7 +33,7 @@ pub(super) struct Run<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kernels {
     /// Adds up each channel of at most [`RUN`] pixels.
-    pub(super) sums: fn(Run<'_>),
+    pub(super) sums: fn(&mut Run<'_>),
     /// Scalar product of two slices of one length, in the order that [`LANES`] says.
     pub(super) dot: fn(&[i16], &[f32]) -> f32,
     /// Mixes one panel's channels of a few pixels.

@@ -171,10 +171,11 @@ impl Block {
         self.weights.check(shape)?;
         // SAFETY: the memory by the caller's word; the block has just been checked
         let batch = unsafe { Batch::new(self, shape, tensors) };
+        // backwards: what the node before wrote last is in the cache still, and the node after reads the first first
         if splits_by_sample(shape.batch, parallel.threads()) {
-            parallel.run(shape.batch, &|index| batch.sample(index).run(&Serial));
+            parallel.run(shape.batch, &|index| batch.sample(shape.batch - 1 - index).run(&Serial));
         } else {
-            (0..shape.batch).for_each(|index| batch.sample(index).run(parallel));
+            (0..shape.batch).rev().for_each(|index| batch.sample(index).run(parallel));
         }
         Ok(())
     }

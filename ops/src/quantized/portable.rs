@@ -5,7 +5,7 @@ use super::mixing::Tile;
 
 pub(super) const KERNELS: Kernels = Kernels { sums, dot, mix };
 
-fn sums(run: Run<'_>) {
+fn sums(run: &mut Run<'_>) {
     for pixel in run.x.chunks_exact(run.channels) {
         for ((&number, sum), square) in pixel.iter().zip(&mut *run.sums).zip(&mut *run.squares) {
             *sum += u32::from(number);
@@ -39,9 +39,9 @@ unsafe fn mix(tile: &Tile<'_>) {
         let input = unsafe { std::slice::from_raw_parts(tile.input.add(pixel * tile.input_stride), tile.depth) };
         // all are read before any is written: Y may lie over X
         let integers = products(tile, input);
-        for row in 0..tile.rows {
+        for (row, (&integer, scale)) in integers.iter().zip(tile.scale).enumerate().take(tile.rows) {
             let at = pixel * tile.stride + row;
-            let mut real = integers[row] as f32 * tile.scale[row];
+            let mut real = integer as f32 * scale;
             if !tile.residual.is_null() {
                 // SAFETY: as above
                 real += f32::from(unsafe { tile.residual.add(at).read() }) * tile.residual_scale;

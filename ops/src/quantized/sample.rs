@@ -9,19 +9,16 @@ use super::scratch::{Buffers, TaskBuffers, with_buffers, with_task_buffers, zero
 use super::weights::{Line, ROWS, depth, padded_rows, panel_lines};
 use super::{Block, RawTensors, gate};
 use crate::parallel::Shared;
+use crate::phases::Phase;
 use crate::{Parallel, Serial, Shape};
 
-/// Numbers of a sample below which its sums aren't worth waking a thread.
-const PARALLEL_SUMS: usize = 1 << 20;
-
-/// The same for its mixing.
-const PARALLEL_MIXING: usize = 1 << 18;
+/// Numbers of a sample from which on it is worth waking threads.
+const WORTH_A_THREAD: usize = 1 << 18;
 
 /// Bytes of X that are mixed at a time: with the residual and the output they fit a first-level cache.
 const BLOCK_BYTES: usize = 8 * 1024;
 
-/// Tasks for each thread in the mixing, so that one which is late can be helped.
-const TASKS_PER_THREAD: usize = 2;
+const TASKS_PER_THREAD: usize = 4;
 
 /// A batch and its place in memory.
 pub(super) struct Batch<'a> {
@@ -84,39 +81,55 @@ struct Matrices<'a> {
 impl Sample<'_> {
     /// Computes the sample's output.
     pub(super) fn run(&self, parallel: &dyn Parallel) {
-        with_buffers(|Buffers { totals, channels, hidden, lines, start }| {
-            let block = self.block;
-            let channels = zeroed(channels, self.shape.channels());
-            self.variance(totals, channels, parallel);
-            block.gate.run(&block.kernels, channels, zeroed(hidden, block.gate.hidden()));
-            let start = zeroed(start, block.scale.len());
-            block.weights.fill(channels, block.x.zero_point, lines, start);
-            self.mix(&Matrices { lines, start }, parallel);
+        let parallel = if self.shape.sample_len() < WORTH_A_THREAD { &Serial } else { parallel };
+        with_buffers(|Buffers { totals, channels, hidden, lines, start, progress }| {
+            let (block, count) = (self.block, self.shape.channels());
+            let parts = tasks(parallel, self.shape.pixels);
+            let totals = Shared::new(zeroed(totals, parts * 2 * count));
+            let own = Shared::new(zeroed(channels, count));
+            let hidden = Shared::new(zeroed(hidden, block.gate.hidden()));
+            let lines = Shared::new(block.weights.copy(lines));
+            let start = Shared::new(zeroed(start, block.scale.len()));
+            // SAFETY: each task has its own part
+            let sums = |part| unsafe { self.sums(part, parts, totals.range(part * 2 * count..(part + 1) * 2 * count)) };
+            // SAFETY: one task, after all sums
+            let gate = |_| unsafe {
+                let gates = own.all_mut();
+                self.variance(totals.all(), gates);
+                block.gate.run(&block.kernels, gates, hidden.all_mut());
+                block.weights.fill(gates, block.x.zero_point, lines.all_mut(), start.all_mut());
+            };
+            let blocks = self.shape.pixels.div_ceil(self.block_pixels());
+            let shares = tasks(parallel, blocks);
+            let mix = |share| {
+                // SAFETY: only read, after the gate's task
+                let (lines, start) = unsafe { (lines.all(), start.all()) };
+                let range = share * blocks / shares..(share + 1) * blocks / shares;
+                with_task_buffers(|buffers| self.mix(&Matrices { lines, start }, range, &mut buffers.pixels));
+            };
+            let phases = [
+                Phase { tasks: parts, backwards: false, task: &sums },
+                Phase { tasks: 1, backwards: false, task: &gate },
+                Phase { tasks: shares, backwards: true, task: &mix },
+            ];
+            progress.run(&phases, parallel);
         });
     }
 
-    /// The unbiased variance of every channel, in real numbers.
-    fn variance(&self, totals: &mut Vec<u64>, variance: &mut [f32], parallel: &dyn Parallel) {
-        let (channels, pixels) = (self.shape.channels(), self.shape.pixels);
-        let parallel = worth(parallel, self.shape, PARALLEL_SUMS);
-        let parts = parallel.threads().clamp(1, pixels);
-        let totals = zeroed(totals, parts * 2 * channels);
-        let output = Shared::new(totals);
-        parallel.run(parts, &|part| {
-            // SAFETY: only this task touches its part
-            let totals = unsafe { output.range(part * 2 * channels..(part + 1) * 2 * channels) };
-            self.sums(part * pixels / parts..(part + 1) * pixels / parts, totals);
-        });
-        let scale = self.block.x.scale;
+    /// The unbiased variance of every channel, in real numbers, from the parts' sums.
+    fn variance(&self, totals: &[u64], variance: &mut [f32]) {
+        let channels = self.shape.channels();
         for (channel, variance) in variance.iter_mut().enumerate() {
             let total = |first: usize| totals[first..].iter().step_by(2 * channels).sum();
-            *variance = gate::variance(pixels, total(channel), total(channels + channel), scale);
+            let (sum, squares) = (total(channel), total(channels + channel));
+            *variance = gate::variance(self.shape.pixels, sum, squares, self.block.x.scale);
         }
     }
 
-    /// Adds the sum of each channel of the pixels in `range` to `totals`, after them the sums of squares.
-    fn sums(&self, range: Range<usize>, totals: &mut [u64]) {
-        let channels = self.shape.channels();
+    /// Adds the sum of each channel in one of `parts` parts of the pixels to `totals`, after them the sums of squares.
+    fn sums(&self, part: usize, parts: usize, totals: &mut [u64]) {
+        let (channels, pixels) = (self.shape.channels(), self.shape.pixels);
+        let range = part * pixels / parts..(part + 1) * pixels / parts;
         let padded = channels.next_multiple_of(COLUMN);
         with_task_buffers(|TaskBuffers { sums, squares, .. }| {
             for first in range.clone().step_by(RUN) {
@@ -124,26 +137,24 @@ impl Sample<'_> {
                 let count = RUN.min(range.end - first);
                 // SAFETY: these pixels lie within the sample, and nobody writes them yet
                 let x = unsafe { slice::from_raw_parts(self.tensors.x.add(first * channels), count * channels) };
-                (self.block.kernels.sums)(Run { x, channels, sums, squares });
+                (self.block.kernels.sums)(&mut Run { x, channels, sums: &mut *sums, squares: &mut *squares });
                 let found = sums[..channels].iter().chain(&squares[..channels]);
                 totals.iter_mut().zip(found).for_each(|(total, &sum)| *total += u64::from(sum));
             }
         });
     }
 
-    fn mix(&self, matrices: &Matrices<'_>, parallel: &dyn Parallel) {
-        let (channels, pixels) = (self.shape.channels(), self.shape.pixels);
-        let parallel = worth(parallel, self.shape, PARALLEL_MIXING);
-        let block = (BLOCK_BYTES / channels).next_multiple_of(8).max(16);
-        let blocks = pixels.div_ceil(block);
-        let tasks = if parallel.threads() == 1 { 1 } else { (parallel.threads() * TASKS_PER_THREAD).min(blocks) };
-        parallel.run(tasks, &|task| {
-            with_task_buffers(|buffers| {
-                for index in task * blocks / tasks..(task + 1) * blocks / tasks {
-                    self.mix_block(matrices, index * block..pixels.min((index + 1) * block), &mut buffers.pixels);
-                }
-            });
-        });
+    /// Pixels that are mixed at a time.
+    fn block_pixels(&self) -> usize {
+        (BLOCK_BYTES / self.shape.channels()).next_multiple_of(8).max(16)
+    }
+
+    /// Mixes the blocks of pixels in `blocks`.
+    fn mix(&self, matrices: &Matrices<'_>, blocks: Range<usize>, packed: &mut Vec<u8>) {
+        let (pixels, block) = (self.shape.pixels, self.block_pixels());
+        for index in blocks {
+            self.mix_block(matrices, index * block..pixels.min((index + 1) * block), packed);
+        }
     }
 
     /// Mixes all groups of the pixels in `range`.
@@ -214,9 +225,9 @@ impl Sample<'_> {
     }
 }
 
-/// The threads for work on a sample of so many numbers.
-fn worth<'p>(parallel: &'p dyn Parallel, shape: &Shape, numbers: usize) -> &'p dyn Parallel {
-    if shape.sample_len() < numbers { &Serial } else { parallel }
+/// How many tasks are made of so many pieces: enough that a thread which comes late finds some to help with.
+fn tasks(parallel: &dyn Parallel, pieces: usize) -> usize {
+    if parallel.threads() == 1 { 1 } else { (parallel.threads() * TASKS_PER_THREAD).min(pieces) }
 }
 
 /// Asks for the cache line at `place`, which may be anywhere.

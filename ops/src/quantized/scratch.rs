@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::weights::Line;
+use crate::phases::Progress;
 
 /// What a sample needs; held by the thread that has the sample.
 #[derive(Debug, Default)]
@@ -16,6 +17,7 @@ pub(super) struct Buffers {
     pub(super) lines: Vec<Line>,
     /// By row of the panels.
     pub(super) start: Vec<i32>,
+    pub(super) progress: Progress,
 }
 
 /// What a task needs.

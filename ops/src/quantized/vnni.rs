@@ -66,8 +66,9 @@ fn total(sums: __m512) -> f32 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn sums(run: Run<'_>) {
-    let Run { x, channels, sums, squares } = run;
+fn sums(run: &mut Run<'_>) {
+    let (x, channels) = (run.x, run.channels);
+    let (sums, squares) = (&mut *run.sums, &mut *run.squares);
     for pixels in x.chunks(BLOCK_PIXELS * channels) {
         for first in (0..channels).step_by(COLUMN) {
             let sums = sums[first..].first_chunk_mut().expect("columns are whole");

@@ -65,11 +65,16 @@ impl Weights {
         }
     }
 
-    /// Copies the weights to `lines` with the gates of a sample's channels on the diagonal, and writes for each row what
-    /// `zero_point` takes from its sum.
-    pub(super) fn fill(&self, gates: &[f32], zero_point: u8, lines: &mut Vec<Line>, start: &mut [i32]) {
+    /// A copy, which lacks the diagonal.
+    pub(super) fn copy<'l>(&self, lines: &'l mut Vec<Line>) -> &'l mut [Line] {
         lines.clear();
         lines.extend_from_slice(&self.lines);
+        lines
+    }
+
+    /// Writes the diagonal of a copy with the gates of a sample's channels, and for each row what `zero_point` takes from its
+    /// sum.
+    pub(super) fn fill(&self, gates: &[f32], zero_point: u8, lines: &mut [Line], start: &mut [i32]) {
         for (channel, gate) in gates.iter().enumerate() {
             let row = self.row(channel);
             let integer = self.integer(row, self.diagonal[row] + gate);

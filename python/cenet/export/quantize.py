@@ -142,6 +142,7 @@ class _Pairs:
 def _fold_norms(graph: onnx.GraphProto) -> None:
     """Takes batch normalisations, which export leaves where convolutions share their weights, into the convolutions."""
     arrays = {tensor.name: tensor for tensor in graph.initializer}
+    replaced: set[str] = set()
     for norm in [node for node in graph.node if node.op_type == "BatchNormalization"]:
         convolution = next((node for node in graph.node if norm.input[0] in node.output), None)
         readers = sum(list(node.input).count(norm.input[0]) for node in graph.node)
@@ -157,9 +158,13 @@ def _fold_norms(graph: onnx.GraphProto) -> None:
             f"{norm.output[0]}.bias": (before - mean) * factor + bias,
         }
         graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in folded.items())
+        replaced.update((*norm.input[1:], *convolution.input[1:]))
         convolution.input[1:] = list(folded)
         convolution.output[0] = norm.output[0]
         graph.node.remove(norm)
+    replaced -= {name for node in graph.node for name in node.input}
+    for name in replaced:
+        graph.initializer.remove(arrays[name])
 
 
 def _check_blocks(before: onnx.ModelProto, after: onnx.ModelProto) -> None:

@@ -22,7 +22,7 @@ from cenet.export.model_directory import appearing_whole
 from cenet.export.preprocess import Preprocess
 from cenet.export.quantize import quantize_model
 
-TOLERANCE = 0.05
+TOLERANCE = 0.1
 """Of the golden pair: kernels round at other places, and a number between two steps may fall to either side."""
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}

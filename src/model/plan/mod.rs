@@ -36,7 +36,7 @@ use crate::backend::{Backend, Signature};
 const TOLERANCE: f32 = 1e-4;
 
 /// The same for quantised networks: a number that lies between two steps may fall to either side, and what follows with it.
-const QUANTIZED_TOLERANCE: f32 = 0.05;
+const QUANTIZED_TOLERANCE: f32 = 0.1;
 
 /// Whether networks are planned, and where plans are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -85,7 +85,7 @@ fn attribute<'n>(node: &'n NodeProto, name: &str) -> &'n AttributeProto {
 
 #[test]
 fn a_residual_block_becomes_one_node() {
-    let lines = ["x = D(xq, a)", "y = CE(x)", "r = D(rq, b)", "s = Add(r, y)", "t = Relu(s)", "tq = Q(t, b)"];
+    let lines = ["x = D(xq, a)", "y = CE(x)", "r = D(rq, b)", "sum = Add(r, y)", "t = Relu(sum)", "tq = Q(t, b)"];
     let (nodes, coverage) = rewritten(model(&[&lines[..], &["u = Conv(tq)"]].concat(), &["u"]));
     assert_eq!(
         nodes.iter().map(told).collect::<Vec<_>>(),
@@ -123,8 +123,8 @@ fn what_does_not_fit_stays() {
         (&["x = D(xq, a)", "y = CE(x)", "z = Conv(y)"], &["z"]),
         (&["x = D(xq, a)", "y = CE(x)", "yq = Q(y, a)", "z = Conv(yq)"], &["z", "y"]),
         (&["x = D(xq, a)", "y = CE(x)", "yq = Q(y, a)", "zq = Q(y, b)", "z = Conv(yq, zq)"], &["z"]),
-        (&["x = D(xq, a)", "y = CE(x)", "s = Add(y, r)", "sq = Q(s, a)", "z = Conv(sq)"], &["z"]),
-        (&["x = D(xq, a)", "y = CE(x)", "s = Add(y, y)", "sq = Q(s, a)", "z = Conv(sq)"], &["z"]),
+        (&["x = D(xq, a)", "y = CE(x)", "sum = Add(y, r)", "sq = Q(sum, a)", "z = Conv(sq)"], &["z"]),
+        (&["x = D(xq, a)", "y = CE(x)", "sum = Add(y, y)", "sq = Q(sum, a)", "z = Conv(sq)"], &["z"]),
     ];
     for (lines, outputs) in cases {
         let model = model(lines, outputs);
