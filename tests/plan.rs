@@ -48,7 +48,7 @@ fn every_network_answers_the_same_by_a_plan() {
     for path in MODELS.into_iter().chain([LINEAR]) {
         let directory = directory(path);
         let planned = Network::of(&directory, &PlanOptions::default());
-        let Coverage { blocked, with_add, with_relu, plain } = planned.coverage().expect(path);
+        let Coverage { blocked, with_add, with_relu, plain, .. } = planned.coverage().expect(path);
         assert!(blocked >= 4 && plain == 0, "{path}: all CE blocks are behind convolutions");
         if path == LINEAR {
             assert_eq!((blocked, with_relu), (11, 0), "{path}: linear bottlenecks");
@@ -63,6 +63,25 @@ fn every_network_answers_the_same_by_a_plan() {
             assert!(difference < 1e-5, "{path}, {batch} pictures: {difference:e}");
         }
     }
+}
+
+/// What is between two steps of 8 bits may be rounded to either, so that the answers are the same up to a few steps.
+#[test]
+fn a_quantised_networks_ce_blocks_work_between_8_bit_tensors() {
+    let directory = directory("tests/data/quantized/tiny_ce_int8/1");
+    let planned = Network::of(&directory, &PlanOptions::default());
+    let expected = Coverage { quantized: 4, with_add: 3, with_relu: 1, ..Coverage::default() };
+    assert_eq!(planned.coverage(), Some(expected), "the ReLUs behind additions are in the next scale");
+    let unplanned = Network::of(&directory, &PlanOptions { enabled: false, cache: None });
+    for batch in [1, 2, 5] {
+        let difference = difference(&outputs(&unplanned, &directory, batch), &outputs(&planned, &directory, batch));
+        assert!(difference < 0.1, "{batch} pictures: {difference:e}");
+    }
+    let inspection = inspect(&directory.path, &LoadOptions::default()).expect("a good model");
+    let runs = |operator: &str| inspection.executed.iter().any(|count| count.operator == operator);
+    assert!(runs("QuantizedChannelEquilibrium") && runs("QLinearConv") && !runs("ChannelEquilibrium"));
+    let transposes = inspection.executed.iter().filter(|count| count.operator == "Transpose").map(|count| count.nodes);
+    assert!(transposes.sum::<usize>() <= 2, "none but at the ends: {:?}", inspection.executed);
 }
 
 #[test]

@@ -12,7 +12,7 @@
 //! inference folded: `whitening` is `sigmoid(x_weight) * running_wm`, `gate_scale` is `(1 - sigmoid(x_weight)) /
 //! running_scale`.
 //!
-//! [`mod@reference`] says it plainly; [`nchw`] computes it fast; [`onnx`] registers it with ONNX Runtime.
+//! [`mod@reference`] says it plainly; [`nchw`] computes it fast, [`quantized`] between 8-bit tensors; [`onnx`] registers it with ONNX Runtime.
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
@@ -28,6 +28,7 @@ pub mod onnx;
 mod parallel;
 mod parameters;
 mod phases;
+pub mod quantized;
 pub mod reference;
 mod scratch;
 mod shape;

@@ -1,6 +1,7 @@
 //! The operator as ONNX Runtime knows it: domain `ai.cenet`, `ChannelEquilibrium`, version 1.
 //!
-//! Beside it, for graphs that the server has rewritten, `ai.cenet.cpu::BlockedChannelEquilibrium`: the same on the runtime's blocked layout.
+//! Beside it, for graphs that the server has rewritten, `ai.cenet.cpu::BlockedChannelEquilibrium`: the same on the runtime's blocked layout, and
+//! `QuantizedChannelEquilibrium`: between 8-bit tensors with the channels last.
 //!
 //! Shapes are checked when a session is made, as far as they are known then, and before every run; an error names the
 //! node. Work runs on the session's own threads, and Y takes X's memory where nobody else reads X. No panic leaves a
@@ -12,6 +13,7 @@ mod blocked;
 mod guard;
 mod nchw;
 mod node;
+mod quantized;
 mod threads;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,6 +24,7 @@ use ort::operator::OperatorDomain;
 #[cfg(feature = "assignment")]
 pub use assignment::{assignment, record_assignment};
 pub use blocked::{BLOCK_ATTRIBUTE, DOMAIN as BLOCKED_DOMAIN, NAME as BLOCKED_NAME, RELU_ATTRIBUTE};
+pub use quantized::NAME as QUANTIZED_NAME;
 
 /// The operator's domain.
 pub const DOMAIN: &str = "ai.cenet";
@@ -37,12 +40,14 @@ pub fn operator_domain() -> Result<OperatorDomain> {
     OperatorDomain::new(DOMAIN)?.add(nchw::ChannelEquilibrium)
 }
 
-/// The domain with the operator on blocked tensors, for a session whose inferences use `threads`; 0 means one a core.
+/// The domain with the operator on blocked and on 8-bit tensors, for a session whose inferences use `threads`; 0 means one a core.
 ///
 /// # Errors
 /// When ONNX Runtime can't make a domain.
 pub fn blocked_domain(threads: usize) -> Result<OperatorDomain> {
-    OperatorDomain::new(BLOCKED_DOMAIN)?.add(blocked::BlockedChannelEquilibrium { threads })
+    OperatorDomain::new(BLOCKED_DOMAIN)?
+        .add(blocked::BlockedChannelEquilibrium { threads })?
+        .add(quantized::QuantizedChannelEquilibrium { threads })
 }
 
 /// To be held while a session with the operator is made: ONNX Runtime (1.32 and before) looks for the domain in a table of

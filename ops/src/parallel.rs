@@ -27,18 +27,37 @@ impl Parallel for Serial {
 }
 
 /// A slice that tasks write to side by side, each its own numbers.
-pub(crate) struct Shared<'a> {
-    start: *mut f32,
+pub(crate) struct Shared<'a, T> {
+    start: *mut T,
     len: usize,
-    _slice: std::marker::PhantomData<&'a mut [f32]>,
+    _slice: std::marker::PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: it is a slice of plain numbers; `write`'s contract keeps tasks apart.
-unsafe impl Sync for Shared<'_> {}
+// SAFETY: it is a slice of plain numbers; the methods' contracts keep tasks apart.
+unsafe impl<T: Copy + Send> Sync for Shared<'_, T> {}
 
-impl<'a> Shared<'a> {
-    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+impl<'a, T: Copy> Shared<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
         Self { start: slice.as_mut_ptr(), len: slice.len(), _slice: std::marker::PhantomData }
+    }
+
+    /// All numbers, to read.
+    ///
+    /// # Safety
+    /// Nobody writes them while they are borrowed.
+    pub(crate) unsafe fn all(&self) -> &[T] {
+        // SAFETY: the whole slice, which lives for 'a; nobody writes it by the caller's word
+        unsafe { std::slice::from_raw_parts(self.start, self.len) }
+    }
+
+    /// All numbers, to read and write.
+    ///
+    /// # Safety
+    /// Nobody else has them.
+    #[expect(clippy::mut_from_ref, reason = "the caller keeps tasks apart")]
+    pub(crate) unsafe fn all_mut(&self) -> &mut [T] {
+        // SAFETY: as above, and nobody else reads it
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
     }
 
     /// Writes the number at `index`.
@@ -48,7 +67,7 @@ impl<'a> Shared<'a> {
     ///
     /// # Panics
     /// When the index isn't inside the slice.
-    pub(crate) unsafe fn write(&self, index: usize, value: f32) {
+    pub(crate) unsafe fn write(&self, index: usize, value: T) {
         assert!(index < self.len, "the index is inside the slice");
         // SAFETY: inside the slice as just checked, which lives for 'a; nobody else writes here by the caller's word
         unsafe { self.start.add(index).write(value) };
@@ -62,7 +81,7 @@ impl<'a> Shared<'a> {
     /// # Panics
     /// When the range isn't inside the slice.
     #[expect(clippy::mut_from_ref, reason = "the caller keeps tasks apart")]
-    pub(crate) unsafe fn range(&self, range: Range<usize>) -> &mut [f32] {
+    pub(crate) unsafe fn range(&self, range: Range<usize>) -> &mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "the range is inside the slice");
         // SAFETY: inside the slice as just checked, which lives for 'a; nobody else is in the way by the caller's word
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }

@@ -106,11 +106,15 @@ fn print_ce_blocks(output: &mut impl Write, inspection: &Inspection) -> io::Resu
 }
 
 fn plan_line(inspection: &Inspection) -> String {
-    let Some(Coverage { blocked, with_add, with_relu, plain }) = inspection.plan else {
+    let Some(Coverage { blocked, quantized, with_add, with_relu, plain }) = inspection.plan else {
         return inspection.plan_origin.to_string();
     };
-    let counts =
-        format!("{blocked} blocked ({with_add} with the add, {with_relu} with the ReLU after it), {plain} plain");
+    let ways = match (blocked, quantized) {
+        (_, 0) => format!("{blocked} blocked"),
+        (0, _) => format!("{quantized} between 8-bit tensors"),
+        _ => format!("{blocked} blocked, {quantized} between 8-bit tensors"),
+    };
+    let counts = format!("{ways} ({with_add} with the add, {with_relu} with the ReLU after it), {plain} plain");
     format!("{counts}; {}", inspection.plan_origin)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ce_op::onnx::{BLOCKED_NAME, NAME};
+use ce_op::onnx::{BLOCKED_NAME, NAME, QUANTIZED_NAME};
 use serde::Serialize;
 
 use super::profile::profile_network;
@@ -75,7 +75,7 @@ pub fn inspect(path: &Path, options: &LoadOptions) -> LoadResult<Inspection> {
 
 /// The native kernel runs what the session kept as nodes of the operator; else the session has inlined its body.
 fn ce_kernel(executed: &[NodeCount]) -> String {
-    let own = |count: &&NodeCount| [NAME, BLOCKED_NAME].contains(&count.operator.as_str());
+    let own = |count: &&NodeCount| [NAME, BLOCKED_NAME, QUANTIZED_NAME].contains(&count.operator.as_str());
     let kept: usize = executed.iter().filter(own).map(|count| count.nodes).sum();
     match kept {
         0 => "ONNX Runtime, from the operator's function body".into(),

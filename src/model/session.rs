@@ -57,6 +57,16 @@ impl OnnxSession {
         })
     }
 
+    /// Loads the file at `path` with CE blocks that a plan has rewritten: `network`, which the runtime optimises.
+    ///
+    /// # Errors
+    /// As [`OnnxSession::load`].
+    pub(super) fn load_rewritten(path: &Path, network: &[u8], options: &SessionOptions) -> LoadResult<Self> {
+        Self::create(path, options, |builder| {
+            builder.with_operators(ce_op::onnx::blocked_domain(options.threads)?)?.commit_from_memory(network)
+        })
+    }
+
     fn create(
         path: &Path,
         options: &SessionOptions,

@@ -40,9 +40,9 @@ unsafe impl Sync for Batch<'_> {}
 struct Gating<'a> {
     samples: Range<usize>,
     /// `[samples, padded channels]`
-    variance: Shared<'a>,
+    variance: Shared<'a, f32>,
     /// `[samples, hidden]`
-    hidden: Shared<'a>,
+    hidden: Shared<'a, f32>,
 }
 
 impl Gating<'_> {

@@ -14,8 +14,8 @@ const DEFAULT_EPSILON: f32 = 1e-5;
 /// One node's name and attributes, and how it is to be run.
 pub(super) struct Node {
     name: String,
-    gate_scale: f32,
-    epsilon: f32,
+    pub(super) gate_scale: f32,
+    pub(super) epsilon: f32,
     pub(super) set: InstructionSet,
 }
 

@@ -50,7 +50,7 @@ def check_model(
         other, other_input = "mirrored input", np.ascontiguousarray(golden_input[..., ::-1])
     other_outputs = pytorch_outputs(module, other_input, list(golden_outputs))
     try:
-        session = onnxruntime.InferenceSession(model, _quiet_options(), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model, quiet_options(), providers=["CPUExecutionProvider"])
         differences = [
             _worst_difference(session, "golden input", golden_input, golden_outputs),
             _worst_difference(session, other, other_input, other_outputs),
@@ -84,7 +84,8 @@ def compare(what: str, found: np.ndarray, expected: np.ndarray, batch: int) -> D
     return Difference(what, batch, absolute, absolute / largest if largest else absolute)
 
 
-def _quiet_options() -> onnxruntime.SessionOptions:
+def quiet_options() -> onnxruntime.SessionOptions:
+    """Options of a session that tells errors alone."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return options

@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from cenet.export.heads import ACTIVATIONS, BoxesHead, ClassifierHead, FcosHead,
 from cenet.export.model_directory import GoldenSource, export_model
 from cenet.export.one_picture import OnePicture, one_picture
 from cenet.export.preprocess import Preprocess
+from cenet.export.quantized_directory import Calibration, quantize_directory
 from cenet.networks import build_network, network_names
 
 _DESCRIPTION = f"""Exports a trained network to a model directory: model.onnx with one node per CE block, model.toml,
 labels.txt and a golden pair. The model is run by ONNX Runtime and compared with PyTorch first; nothing is written if
-they differ by more than {TOLERANCE:g} of the largest output."""
+they differ by more than {TOLERANCE:g} of the largest output. With --quantize, the network then becomes one in 8-bit
+integers; CE blocks stay in float32."""
 
 _EPILOG = """A checkpoint of cenet-train knows its network, labels and preprocessing: --checkpoint and --output are
 enough. A checkpoint of the CE paper's authors needs --labels besides, and --arch if it isn't of resnetv1ce50. A state
@@ -44,15 +47,36 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _export(options: argparse.Namespace) -> None:
-    golden = GoldenSource(options.golden_image, options.golden)
     if options.output.exists() and not options.force:
         raise ExportError(f"{options.output} exists already; --force replaces it")
+    if options.quantize != bool(options.calibration):
+        raise ExportError("--quantize and --calibration go together: activations get their ranges from pictures")
+    if not options.quantize:
+        if options.source:
+            raise ExportError("--from is for --quantize")
+        return _export_checkpoint(options, options.output)
+    if options.source:
+        return _quantize(options, options.source)
+    with tempfile.TemporaryDirectory() as folder:
+        _export_checkpoint(options, Path(folder) / "1")
+        _quantize(options, Path(folder) / "1")
+
+
+def _quantize(options: argparse.Namespace, source: Path) -> None:
+    calibration = Calibration(
+        options.calibration, options.calibration_count, options.calibration_seed, options.reduce_range
+    )
+    print(quantize_directory(source, options.output, calibration, force=options.force))
+
+
+def _export_checkpoint(options: argparse.Namespace, output: Path) -> None:
+    golden = GoldenSource(options.golden_image, options.golden)
     checkpoint = read_checkpoint(options.checkpoint)
     labels = _labels(options, checkpoint)
     network = _network(options, checkpoint, labels)
     report = export_model(
         network,
-        options.output,
+        output,
         labels=labels,
         preprocess=_preprocess(options, checkpoint),
         golden=golden,
@@ -163,14 +187,29 @@ def _scalar(text: str) -> int | float | str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cenet-export", description=_DESCRIPTION, epilog=_EPILOG)
-    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="weights to export")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights to export")
+    source.add_argument("--from", dest="source", type=Path, metavar="DIR", help="model directory to quantise")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="as models/NAME/1; must not exist")
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")
     _add_network_options(parser.add_argument_group("network"))
     _add_preprocess_options(parser.add_argument_group("preprocessing, default: the checkpoint's, or ImageNet's"))
     _add_golden_options(parser.add_argument_group("golden pair, default: a random input and PyTorch's output"))
     _add_manifest_options(parser.add_argument_group("model"))
+    _add_quantization_options(parser.add_argument_group("8 bits"))
     return parser
+
+
+def _add_quantization_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--quantize", action="store_true", help="write the network in 8-bit integers")
+    group.add_argument("--calibration", type=Path, metavar="DIR", help="pictures like those that it will see")
+    group.add_argument(
+        "--calibration-count", type=int, default=200, metavar="N", help="how many of them to calibrate with (200)"
+    )
+    group.add_argument("--calibration-seed", type=int, default=0, metavar="SEED", help="draws them (0)")
+    group.add_argument(
+        "--reduce-range", action="store_true", help="7 bits for weights: for x86 processors without VNNI"
+    )
 
 
 def _add_network_options(group: argparse._ArgumentGroup) -> None:

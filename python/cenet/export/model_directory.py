@@ -80,7 +80,7 @@ def export_model(
     head = head or ClassifierHead()
     if output.exists() and not force:
         raise ExportError(f"{output} exists already; it is replaced only when forced")
-    with _appearing_whole(output) as directory:
+    with appearing_whole(output) as directory:
         check_trained(module)
         golden_input, golden_outputs = _golden_pair(module, preprocess, golden, head)
         labels = _checked_labels(labels, head.count_labels(golden_outputs))
@@ -137,7 +137,7 @@ def _checked_labels(labels: Sequence[str] | None, outputs: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def _appearing_whole(output: Path) -> Iterator[Path]:
+def appearing_whole(output: Path) -> Iterator[Path]:
     """A directory to write to, which takes `output`'s place at the end, or is deleted if anything fails before."""
     nearest = next(parent for parent in output.absolute().parents if parent.exists())
     part = nearest / f".{output.name}.{uuid.uuid4().hex}.part"

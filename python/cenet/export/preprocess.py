@@ -74,6 +74,31 @@ class Preprocess:
         crop = int(declared["crop"])
         return cls((crop, crop), int(declared["resize"]), filter, tuple(declared["mean"]), tuple(declared["std"]))
 
+    @classmethod
+    def from_manifest(cls, table: Mapping[str, Any]) -> "Preprocess":
+        """From the `[preprocess]` table of `model.toml`, as `to_manifest` writes it.
+
+        Raises:
+            ExportError: if it asks for anything else.
+        """
+        try:
+            resize = table["resize"]
+            found = cls(
+                tuple(table["size"]),
+                resize.get("to"),
+                table["filter"],
+                tuple(table["mean"]),
+                tuple(table["std"]),
+                resize["mode"] == "letterbox",
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ExportError(f"[preprocess] is not what cenet-export writes: {error!r}") from error
+        written = found.to_manifest(table["input"])
+        other = sorted(key for key in {*table, *written} if table.get(key) != written.get(key))
+        if other:
+            raise ExportError(f"[preprocess] asks for what this package doesn't do: {', '.join(other)}")
+        return found
+
     def to_manifest(self, input_name: str) -> dict[str, Any]:
         """The `[preprocess]` table of `model.toml`."""
         return {

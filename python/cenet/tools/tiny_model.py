@@ -1,4 +1,4 @@
-"""Writes a model directory of a few hundred kilobytes: `python -m cenet.tools.tiny_model DIR`.
+"""Writes a model directory of a few hundred kilobytes: `python -m cenet.tools.tiny_model DIR [--quantize]`.
 
 The network is a narrow CE-ResNet for 64x64 pixels and three labels, with seeded random weights and the statistics of a
 few random batches: good for tests of everything but accuracy. The golden pair comes from a generated picture.
@@ -15,7 +15,15 @@ from PIL import Image
 from torch import nn
 
 from cenet.block import CEBlock
-from cenet.export import ExportReport, GoldenSource, Preprocess, export_model
+from cenet.export import (
+    Calibration,
+    ExportReport,
+    GoldenSource,
+    Preprocess,
+    QuantizeReport,
+    export_model,
+    quantize_directory,
+)
 from cenet.networks import ce_resnet
 from cenet.networks.resnet import ResNet
 
@@ -74,11 +82,25 @@ def export_tiny_model(output: Path, force: bool = False) -> ExportReport:
         )
 
 
+def quantize_tiny_model(source: Path, output: Path, force: bool = False) -> QuantizeReport:
+    """Writes the model directory `source` anew in 8-bit integers, calibrated on generated pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(8):
+            picture(seed).save(Path(folder) / f"{seed}.png")
+        return quantize_directory(source, output, Calibration(Path(folder)), force=force)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cenet.tools.tiny_model", description="Writes a tiny model.")
     parser.add_argument("output", type=Path, help="model directory to write")
     parser.add_argument("--force", action="store_true", help="replace it if it exists")
+    parser.add_argument("--quantize", action="store_true", help="in 8-bit integers")
     options = parser.parse_args(arguments)
+    if options.quantize:
+        with tempfile.TemporaryDirectory() as folder:
+            export_tiny_model(Path(folder) / "1")
+            print(quantize_tiny_model(Path(folder) / "1", options.output, options.force))
+        return 0
     report = export_tiny_model(options.output, options.force)
     print(f"{report.output}: {report.ce_nodes} CE nodes, {report.model_bytes} bytes")
     print("\n".join(map(str, report.differences)))

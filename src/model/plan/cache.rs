@@ -13,7 +13,7 @@ use blake3::Hash;
 use super::{Coverage, Plan};
 
 /// Changes when what a plan file holds, or the rewriting, does.
-const FORMAT: &str = "cenet-serve plan 1";
+const FORMAT: &str = "cenet-serve plan 2";
 
 const EXTENSION: &str = "plan";
 
@@ -112,7 +112,10 @@ mod tests {
     use super::*;
 
     fn plan(network: &[u8]) -> Plan {
-        Plan { coverage: Coverage { blocked: 3, with_add: 2, with_relu: 3, plain: 1 }, network: network.into() }
+        Plan {
+            coverage: Coverage { blocked: 3, quantized: 0, with_add: 2, with_relu: 3, plain: 1 },
+            network: network.into(),
+        }
     }
 
     /// The key of a network of these bytes.

@@ -1,7 +1,8 @@
 //! The plan of a network: how its CE blocks are run on this machine at no cost.
 //!
 //! At load, the graph that ONNX Runtime itself has optimised for this processor is rewritten (`rewrite`), so that CE blocks read and write
-//! the runtime's own blocked layout and take the residual `Add` and the `Relu` with them. The rewritten network is compared with the
+//! the runtime's own blocked layout and take the residual `Add` and the `Relu` with them. Of a quantised network the CE blocks are first put
+//! between 8-bit tensors (`quantized`), before the runtime optimises it. The rewritten network is compared with the
 //! one that isn't, and kept on disk (`cache`). Whatever goes wrong, the network runs as its file has it, and it is said why. A
 //! network without CE blocks has no plan, and pays for none.
 
@@ -9,6 +10,7 @@ mod cache;
 mod imports;
 mod layout;
 mod optimised;
+mod quantized;
 mod rewrite;
 mod values;
 
@@ -33,6 +35,9 @@ use crate::backend::{Backend, Signature};
 
 /// Largest difference between the outputs with and without a plan, as a share of the largest value.
 const TOLERANCE: f32 = 1e-4;
+
+/// The same for quantised networks: a number that lies between two steps may fall to either side, and what follows with it.
+const QUANTIZED_TOLERANCE: f32 = 0.1;
 
 /// Whether networks are planned, and where plans are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,20 +169,35 @@ fn make(directory: &ModelDirectory) -> LoadResult<Plan> {
     if has_weights_elsewhere(&path, &model)? {
         return Err(LoadError::Plan("its weights lie in other files, whose changes would not be seen".into()));
     }
-    let (mut session, optimised) = optimised::load(&path)?;
+    let (mut session, optimised, quantized) = optimise(&path, &model)?;
     let block = layout::block_width()?;
     let mut rewritten = |unknown: Unknown| {
         let mut graph = decode(&path, &optimised)?;
-        let coverage = rewrite::rewrite(&mut graph, block, unknown);
-        if coverage.blocked == 0 {
+        let coverage = rewrite::rewrite(&mut graph, block, unknown).and(quantized);
+        if coverage.blocked + coverage.quantized == 0 {
             return Ok(Plan { coverage, network: Arc::default() });
         }
         let network: Arc<[u8]> = graph.encode_to_vec().into();
         let mut planned = OnnxSession::load_planned(&path, &network, &SessionOptions::default())?;
-        compare(directory, &mut session, &mut planned)?;
+        let tolerance = if coverage.quantized > 0 { QUANTIZED_TOLERANCE } else { TOLERANCE };
+        compare(directory, &mut session, &mut planned, tolerance)?;
         Ok(Plan { coverage, network })
     };
     rewritten(Unknown::Same).or_else(|_| rewritten(Unknown::Different))
+}
+
+/// The network as its file has it, its graph as the runtime optimises it, with CE blocks between 8-bit tensors where it has such, and how many
+/// these are.
+fn optimise(path: &Path, model: &[u8]) -> LoadResult<(OnnxSession, Vec<u8>, Coverage)> {
+    let mut quantized = decode(path, model)?;
+    let coverage = quantized::rewrite(&mut quantized);
+    if coverage.quantized == 0 {
+        let (session, graph) = optimised::load(|options| OnnxSession::load(path, options))?;
+        return Ok((session, graph, coverage));
+    }
+    let quantized = quantized.encode_to_vec();
+    let (_, graph) = optimised::load(|options| OnnxSession::load_rewritten(path, &quantized, options))?;
+    Ok((OnnxSession::load(path, &SessionOptions::default())?, graph, coverage))
 }
 
 fn decode(path: &Path, bytes: &[u8]) -> LoadResult<ModelProto> {
@@ -192,11 +212,16 @@ fn has_weights_elsewhere(path: &Path, model: &[u8]) -> LoadResult<bool> {
 }
 
 /// Runs both on the golden input, or else on numbers of ours.
-fn compare(directory: &ModelDirectory, session: &mut OnnxSession, planned: &mut OnnxSession) -> LoadResult<()> {
+fn compare(
+    directory: &ModelDirectory,
+    session: &mut OnnxSession,
+    planned: &mut OnnxSession,
+    tolerance: f32,
+) -> LoadResult<()> {
     let input = known_input(directory, session.signature());
     let run = |session: &mut OnnxSession| session.infer(input.clone()).map_err(|error| LoadError::Plan(error.message));
     let (expected, actual) = (run(session)?, run(planned)?);
-    let same = expected.iter().zip(&actual).all(|(expected, actual)| is_close(expected, actual, TOLERANCE));
+    let same = expected.iter().zip(&actual).all(|(expected, actual)| is_close(expected, actual, tolerance));
     if same { Ok(()) } else { Err(LoadError::Plan("the planned network answers otherwise".into())) }
 }
 

@@ -1,17 +1,17 @@
 //! The graph as ONNX Runtime has optimised it for this processor.
 
-use std::path::Path;
-
 use crate::model::{LoadError, LoadResult, OnnxSession, SessionOptions};
 
-/// Loads the network at `path`, with its CE nodes kept; the session, and its optimised graph as an ONNX file.
+/// Opens a session, whose CE nodes are kept; the session, and its optimised graph as an ONNX file.
 ///
 /// # Errors
-/// As [`OnnxSession::load`]; [`LoadError::Plan`] when there is no place to write the graph to.
-pub(super) fn load(path: &Path) -> LoadResult<(OnnxSession, Vec<u8>)> {
+/// Those of `open`; [`LoadError::Plan`] when there is no place to write the graph to.
+pub(super) fn load(
+    open: impl FnOnce(&SessionOptions) -> LoadResult<OnnxSession>,
+) -> LoadResult<(OnnxSession, Vec<u8>)> {
     let place = Place::new().map_err(|error| no_place(&error))?;
     let options = SessionOptions { optimised: Some(place.path()), ..SessionOptions::default() };
-    let session = OnnxSession::load(path, &options)?;
+    let session = open(&options)?;
     Ok((session, place.read().map_err(|error| no_place(&error))?))
 }
 

@@ -23,6 +23,8 @@ pub(super) const NCHWC_DOMAIN: &str = "com.microsoft.nchwc";
 pub struct Coverage {
     /// On the runtime's blocked layout.
     pub blocked: usize,
+    /// Between 8-bit tensors, with the channels last.
+    pub quantized: usize,
     /// Of these, with the `Add` that follows.
     pub with_add: usize,
     /// Of these, with the `Relu` that follows.
@@ -32,6 +34,17 @@ pub struct Coverage {
 }
 
 impl Coverage {
+    /// These and `others`, of other blocks.
+    pub(super) fn and(self, others: Self) -> Self {
+        Self {
+            blocked: self.blocked + others.blocked,
+            quantized: self.quantized + others.quantized,
+            with_add: self.with_add + others.with_add,
+            with_relu: self.with_relu + others.with_relu,
+            plain: self.plain + others.plain,
+        }
+    }
+
     fn count(&mut self, node: &NodeProto) {
         self.blocked += 1;
         self.with_add += usize::from(node.input.len() > OPERATOR_INPUTS);
@@ -40,7 +53,7 @@ impl Coverage {
 }
 
 /// Inputs of the operator; what is added comes after them.
-const OPERATOR_INPUTS: usize = 6;
+pub(super) const OPERATOR_INPUTS: usize = 6;
 
 /// How a tensor to be added is taken whose shape the graph doesn't tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,9 +72,16 @@ pub(super) fn rewrite(model: &mut ModelProto, block: usize, unknown: Unknown) ->
     rewriting.write_rest();
     graph.node = without_idle_reorders(graph, rewriting.nodes);
     if rewriting.coverage.blocked > 0 {
-        model.opset_import.push(OperatorSetIdProto { domain: Some(BLOCKED_DOMAIN.into()), version: Some(1) });
+        import_own_domain(model);
     }
     rewriting.coverage
+}
+
+/// Lets `model` hold the operators of rewritten graphs.
+pub(super) fn import_own_domain(model: &mut ModelProto) {
+    if !model.opset_import.iter().any(|import| import.domain() == BLOCKED_DOMAIN) {
+        model.opset_import.push(OperatorSetIdProto { domain: Some(BLOCKED_DOMAIN.into()), version: Some(1) });
+    }
 }
 
 /// A value that is there in blocks, under another name.
@@ -239,7 +259,7 @@ fn without_idle_reorders(graph: &GraphProto, nodes: Vec<NodeProto>) -> Vec<NodeP
     nodes.into_iter().filter(|node| !idle(node)).collect()
 }
 
-fn is(node: &NodeProto, domain: &str, operator: &str) -> bool {
+pub(super) fn is(node: &NodeProto, domain: &str, operator: &str) -> bool {
     let same_domain = node.domain() == domain || (domain.is_empty() && node.domain() == "ai.onnx");
     same_domain && node.op_type() == operator
 }
@@ -253,7 +273,7 @@ fn integer(node: &NodeProto, name: &str) -> Option<i64> {
     node.attribute.iter().find(|attribute| attribute.name() == name).map(AttributeProto::i)
 }
 
-fn integer_attribute(name: &str, value: i64) -> AttributeProto {
+pub(super) fn integer_attribute(name: &str, value: i64) -> AttributeProto {
     let (name, r#type) = (Some(name.into()), Some(AttributeType::Int as i32));
     AttributeProto { name, r#type, i: Some(value), ..AttributeProto::default() }
 }
