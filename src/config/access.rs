@@ -21,7 +21,7 @@ pub struct AccessOptions {
     #[arg(long, env = "CENET_OPEN", value_name = "ROUTES", value_delimiter = ',', default_value = "health")]
     pub open: Vec<OpenRoute>,
 
-    /// Web pages that may ask over HTTP from a browser, by origin, such as https://example.org [default: the server's own page alone]
+    /// Web pages that may ask over HTTP from a browser, by origin, such as `https://example.org` [default: the server's own page alone]
     #[arg(long, env = "CENET_CORS_ORIGIN", value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub cors_origin: Vec<String>,
 }
