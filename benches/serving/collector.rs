@@ -22,10 +22,15 @@ impl TraceService for Collector {
 
 /// Its URL.
 pub(crate) fn start() -> String {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("it can be awaited");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let serving = Server::builder().add_service(TraceServiceServer::new(Collector));
-    std::thread::spawn(move || runtime.block_on(serving.serve_with_incoming(TcpIncoming::from(listener))));
+    let serving = async {
+        let listener = TcpListener::from_std(listener).expect("a runtime");
+        let server = Server::builder().add_service(TraceServiceServer::new(Collector));
+        server.serve_with_incoming(TcpIncoming::from(listener)).await
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    std::thread::spawn(move || runtime.block_on(serving));
     url
 }
