@@ -14,7 +14,7 @@ from containers import CHECKOUT, IMAGE, LOCKED, Container, docker, files, runnin
 
 TIMEOUT_S = 30
 MOST_BYTES = 150_000_000
-CLASSIFIER = CHECKOUT / "models/ce_resnet_caltech101/1"
+CLASSIFIER = CHECKOUT / "models/ce_efficientnet_lite0/1"
 DETECTOR = CHECKOUT / "models/ce_fcos_bccd/1"
 
 
