@@ -10,10 +10,10 @@ use ort::Result;
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput, ShapeInferenceContext,
 };
-use ort::value::{DynTensorValueType, TensorElementType};
+use ort::value::TensorElementType;
 
 use super::guard::guarded;
-use super::node::{INPUTS, Inputs, Node, numbers, tensor_shape};
+use super::node::{INPUTS, Inputs, Node, constants, numbers, y_as_x};
 use super::threads::SessionThreads;
 use crate::blocked::{self, Memory, Packed};
 use crate::{InputShapes, Shape};
@@ -63,10 +63,7 @@ impl Operator for BlockedChannelEquilibrium {
     }
 
     fn infer_shape(&self, context: &mut ShapeInferenceContext) -> Result<()> {
-        guarded(|| match context.inputs().first() {
-            Some(x) if tensor_shape(x).is_some() => context.set_output(0, x),
-            _ => Ok(()),
-        })
+        guarded(|| y_as_x(context))
     }
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> Result<BlockedKernel> {
@@ -95,8 +92,7 @@ impl BlockedKernel {
         let block = context.get::<i64>(BLOCK_ATTRIBUTE).and_then(|block| usize::try_from(block).ok());
         let block = block.filter(|block| matches!(block, 8 | 16)).ok_or_else(|| node.error("block must be 8 or 16"))?;
         let relu = context.get::<i64>(RELU_ATTRIBUTE).unwrap_or(0) != 0;
-        let constant = |index| context.constant_input::<DynTensorValueType>(index);
-        let inputs = [constant(1)?, constant(2)?, constant(3)?, constant(4)?, constant(5)?];
+        let inputs = constants(context)?;
         let width = inputs[0].shape().last().and_then(|&width| usize::try_from(width).ok());
         let parameters = node.parameters(inputs.each_ref())?;
         let packed = Packed::new(&parameters, width.unwrap_or(0), block).map_err(|error| node.error(error))?;

@@ -8,7 +8,7 @@ use ort::value::TensorElementType;
 
 use super::NAME;
 use super::guard::guarded;
-use super::node::{INPUTS, Node, input_shapes, numbers, tensor_shape};
+use super::node::{INPUTS, Node, input_shapes, numbers, tensor_shape, y_as_x};
 use super::threads::SessionThreads;
 use crate::nchw;
 
@@ -41,10 +41,7 @@ impl Operator for ChannelEquilibrium {
     }
 
     fn infer_shape(&self, context: &mut ShapeInferenceContext) -> Result<()> {
-        guarded(|| match context.inputs().first() {
-            Some(x) if tensor_shape(x).is_some() => context.set_output(0, x),
-            _ => Ok(()),
-        })
+        guarded(|| y_as_x(context))
     }
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> Result<NchwKernel> {

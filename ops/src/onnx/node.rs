@@ -1,6 +1,6 @@
 //! What the operator's nodes share, whatever layout they work on: attributes, inputs, and errors that name the node.
 
-use ort::operator::{ComputeContext, KernelContext};
+use ort::operator::{ComputeContext, KernelContext, ShapeInferenceContext};
 use ort::value::{DynTensorValueType, ValueRef, ValueType};
 use ort::{Error, Result};
 
@@ -102,6 +102,20 @@ pub(super) fn tensor_shape(value_type: &ValueType) -> Option<&[i64]> {
         ValueType::Tensor { shape, .. } if !shape.is_empty() => Some(shape),
         _ => None,
     }
+}
+
+/// Y's shape is X's.
+pub(super) fn y_as_x(context: &mut ShapeInferenceContext) -> Result<()> {
+    match context.inputs().first() {
+        Some(x) if tensor_shape(x).is_some() => context.set_output(0, x),
+        _ => Ok(()),
+    }
+}
+
+/// The inputs after X, of a node for which they must be constants.
+pub(super) fn constants<'c>(context: &KernelContext<'c>) -> Result<[Tensor<'c>; INPUTS - 1]> {
+    let constant = |index| context.constant_input::<DynTensorValueType>(index);
+    Ok([constant(1)?, constant(2)?, constant(3)?, constant(4)?, constant(5)?])
 }
 
 pub(super) fn input_shapes([x, whitening, fc1, ln_scale, ln_bias, fc2]: [&[i64]; INPUTS]) -> InputShapes<'_> {

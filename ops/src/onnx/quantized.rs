@@ -11,14 +11,14 @@ use ort::Result;
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput, ShapeInferenceContext,
 };
-use ort::value::{DynTensorValueType, TensorElementType};
+use ort::value::TensorElementType;
 
 use super::blocked::RELU_ATTRIBUTE;
 use super::guard::guarded;
-use super::node::{INPUTS, Inputs, Node, Tensor, numbers, tensor_shape};
+use super::node::{INPUTS, Inputs, Node, Tensor, constants, y_as_x};
 use super::threads::SessionThreads;
 use crate::quantized::{Block, Edges, Linear, RawTensors};
-use crate::{InputShapes, Parameters, Shape};
+use crate::{InputShapes, Shape};
 
 /// The operator's name in the domain of rewritten graphs.
 pub const NAME: &str = "QuantizedChannelEquilibrium";
@@ -60,10 +60,7 @@ impl Operator for QuantizedChannelEquilibrium {
     }
 
     fn infer_shape(&self, context: &mut ShapeInferenceContext) -> Result<()> {
-        guarded(|| match context.inputs().first() {
-            Some(x) if tensor_shape(x).is_some() => context.set_output(0, x),
-            _ => Ok(()),
-        })
+        guarded(|| y_as_x(context))
     }
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> Result<QuantizedKernel> {
@@ -136,20 +133,10 @@ impl QuantizedKernel {
 
 /// The block of a node, whose parameters must be constants.
 fn block(node: &Node, context: &KernelContext<'_>, edges: &Edges) -> Result<Block> {
-    let constant = |index| context.constant_input::<DynTensorValueType>(index);
-    let [whitening, fc1, ln_scale, ln_bias, fc2] =
-        [constant(1)?, constant(2)?, constant(3)?, constant(4)?, constant(5)?];
-    let lengths: Vec<_> = whitening.shape().iter().filter_map(|&length| usize::try_from(length).ok()).collect();
+    let inputs = constants(context)?;
+    let lengths: Vec<_> = inputs[0].shape().iter().filter_map(|&length| usize::try_from(length).ok()).collect();
     let [groups, group_width, _] = lengths[..] else { return Err(node.error("whitening must have 3 axes")) };
-    let parameters = Parameters {
-        whitening: numbers(&whitening)?,
-        fc1: numbers(&fc1)?,
-        ln_scale: numbers(&ln_scale)?,
-        ln_bias: numbers(&ln_bias)?,
-        fc2: numbers(&fc2)?,
-        gate_scale: node.gate_scale,
-        epsilon: node.epsilon,
-    };
+    let parameters = node.parameters(inputs.each_ref())?;
     let shape = Shape { batch: 1, groups, group_width, pixels: 2, hidden: parameters.ln_scale.len() };
     Block::new(node.set, &shape, &parameters, edges).map_err(|error| node.error(error))
 }
