@@ -3,6 +3,7 @@
 PYTHON ?= python3
 CARGO ?= cargo
 FUZZ_SECONDS ?= 600
+MIRI := MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --locked --package ce-op --target-dir target/miri
 IMAGE ?= cenet-serve
 
 RUNTIME := runtime/libonnxruntime.so
@@ -79,6 +80,18 @@ bench: $(RUNTIME) ## measure the operator, decoding with preprocessing, serving,
 fuzz: ## fuzz the parser of /v2 bodies for FUZZ_SECONDS (600); needs `cargo install cargo-fuzz`
 	mkdir -p fuzz/corpus && tar -xzf fuzz/seeds/v2_body_corpus.tar.gz -C fuzz/corpus
 	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none v2_body fuzz/corpus/v2_body fuzz/seeds/v2_body -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024
+
+# with the compiler's own instructions and with AVX2's; what calls ONNX Runtime is left out
+.PHONY: miri
+miri: ## run the kernels' tests under Miri; needs a nightly toolchain with miri and rust-src
+	$(MIRI) --lib -- --skip onnx
+	$(MIRI) --test kernels --test blocked --test quantized
+	RUSTFLAGS='-Ctarget-feature=+avx2,+fma' $(MIRI) --test kernels --test blocked --test quantized
+
+# the sanitizer is not stable Rust, but stable compilers have it
+.PHONY: asan
+asan: $(RUNTIME) ## run the operator's tests, ONNX Runtime's part included, under the address sanitizer
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address $(CARGO) test --locked --package ce-op --target x86_64-unknown-linux-gnu --target-dir target/asan
 
 .PHONY: python
 python: $(PYTHON_VENV)/installed ## install the Python package with PyTorch (several GB) into .cache
