@@ -3,13 +3,14 @@
 PYTHON ?= python3
 CARGO ?= cargo
 FUZZ_SECONDS ?= 600
-MIRI := MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --locked --package ce-op --target-dir target/miri
+MIRI := MIRIFLAGS='-Zmiri-disable-isolation -Zmiri-deterministic-floats' $(CARGO) +nightly miri test --locked --package ce-op --target-dir target/miri
 IMAGE ?= cenet-serve
 
 RUNTIME := runtime/libonnxruntime.so
 GPU_RUNTIME := .cache/onnxruntime-gpu/libonnxruntime.so
 FIXTURES := .cache/fixtures/manifest.json
 FIXTURES_VENV := .cache/fixtures-venv
+TORTURE := .cache/torture/manifest.json
 PYTHON_VENV := .cache/python-venv
 CLIENTS_VENV := .cache/clients-venv
 PAGE_VENV := .cache/page-venv
@@ -45,8 +46,8 @@ $(RUNTIME): scripts/onnxruntime.txt scripts/fetch_onnxruntime.py
 	$(PYTHON) scripts/fetch_onnxruntime.py runtime
 
 .PHONY: test
-test: $(RUNTIME) $(FIXTURES) ## test everything that needs neither a GPU nor PyTorch
-	$(CARGO) test --workspace --locked
+test: $(RUNTIME) $(FIXTURES) $(TORTURE) ## test everything that needs neither a GPU nor PyTorch
+	CENET_TORTURE=$(abspath $(dir $(TORTURE))) $(CARGO) test --workspace --locked
 
 # NVIDIA's libraries and a GPU are not needed, and not there: what is tested is that the server goes on without, or refuses to
 .PHONY: test-gpu-fallback
@@ -63,6 +64,13 @@ $(FIXTURES): scripts/make_fixtures.py scripts/fixtures-requirements.txt
 	$(PYTHON) -m venv --clear $(FIXTURES_VENV)
 	$(FIXTURES_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/fixtures-requirements.txt
 	$(FIXTURES_VENV)/bin/python scripts/make_fixtures.py $(@D)
+
+.PHONY: torture
+torture: $(TORTURE) ## draw hostile and odd pictures, with what is to become of each
+
+$(TORTURE): scripts/make_torture.py $(wildcard scripts/torture/*.py) $(FIXTURES)
+	rm -rf $(@D)
+	$(FIXTURES_VENV)/bin/python scripts/make_torture.py $(@D)
 
 .PHONY: lint
 lint: $(RUNTIME) ## check formatting, lints, documentation and which rooms name which libraries
