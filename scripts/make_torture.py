@@ -15,8 +15,24 @@ from pathlib import Path
 
 from make_fixtures import reference
 from PIL import Image, ImageFile
-from torture import bmp, gif, jpeg, png, tiff, webp
+from torture import (
+    bmp,
+    bmp_heads,
+    exif,
+    gif,
+    gif_blocks,
+    jpeg,
+    jpeg_codings,
+    png,
+    png_places,
+    tiff,
+    tiff_layouts,
+    webp,
+    webp_chunks,
+)
 from torture.case import Case
+
+ROOMS = (png, png_places, jpeg, jpeg_codings, gif, gif_blocks, bmp, bmp_heads, tiff, tiff_layouts, webp, webp_chunks, exif)
 
 # we have limits of our own; what is cut off is refused
 Image.MAX_IMAGE_PIXELS = None
@@ -37,7 +53,7 @@ def pillow(data: bytes) -> Image.Image | None:
 def main(folder: Path) -> None:
     (folder / "decoded").mkdir(parents=True, exist_ok=True)
     entries, seen = [], set()
-    for case in (case for room in (png, jpeg, gif, bmp, tiff, webp) for case in room.cases()):
+    for case in (case for room in ROOMS for case in room.cases()):
         if case.name in seen:
             sys.exit(f"{case.name}: drawn twice")
         seen.add(case.name)

@@ -137,8 +137,8 @@ def markers() -> Iterator[Case]:
     yield Case("jpeg_garbage_between.jpg", plain[:frame] + b"garbage" + plain[frame:])
     for name, marker in [("extended", 0xC1), ("progressive", 0xC2), ("lossless", 0xC3), ("hierarchical", 0xC5), ("arithmetic", 0xC9), ("arithmetic_progressive", 0xCA), ("extension", 0xC8), ("arithmetic_lossless", 0xCB)]:
         data = patched(plain, frame + 1, marker)
-        if name == "extended":
-            yield Case("jpeg_says_extended.jpg", data)
+        if name in ("extended", "arithmetic"):
+            yield Case(f"jpeg_says_{name}.jpg", data)
         else:
             yield Case(f"jpeg_says_{name}.jpg", data, UNSUPPORTED + "|invalid_image", "refused", "its data are of another coding")
     for bits in (0, 1, 7, 9, 12, 16, 255):

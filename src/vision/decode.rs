@@ -5,12 +5,16 @@
 //! exactly as in Pillow; JPEG and lossy WebP within a mean of 0.5 of 255. Animations give their first frame.
 
 mod bitmap;
+mod chunks;
 mod gif;
 mod jpeg;
 mod jpeg_markers;
+mod orientation;
 mod pixels;
 mod riff;
 mod still;
+mod tags;
+mod tiff;
 
 use std::fmt;
 
@@ -23,7 +27,7 @@ use crate::manifest::{AlphaPolicy, ExifPolicy, Preprocess, SixteenBitPolicy};
 /// The formats that are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// Baseline and progressive; grey, YCbCr, RGB, CMYK, YCCK.
+    /// Baseline, progressive and arithmetic-coded; grey, YCbCr, RGB, CMYK, YCCK.
     Jpeg,
     /// All colour types and depths, interlaced or not.
     Png,
@@ -214,7 +218,7 @@ impl<'a> Opened<'a> {
         match self {
             Self::Jpeg(picture) => Ok((picture.orientation(), picture.read()?)),
             Self::Gif(picture) => Ok((Orientation::NoTransforms, picture.read(policy.alpha)?)),
-            Self::Still(mut picture) => Ok((picture.orientation(), picture.read(policy)?)),
+            Self::Still(picture) => Ok((picture.orientation(), picture.read(policy)?)),
         }
     }
 }

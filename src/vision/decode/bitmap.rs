@@ -15,6 +15,8 @@ const MASKS: u32 = 3;
 /// What a bitmap's heads say.
 pub(super) struct Bitmap<'a> {
     bytes: &'a [u8],
+    /// Bytes of the bitmap's head.
+    head: usize,
     /// Where the pixels begin.
     start: usize,
     width: usize,
@@ -32,6 +34,7 @@ impl<'a> Bitmap<'a> {
         }
         Some(Self {
             bytes,
+            head: head as usize,
             start: number(bytes, 10)? as usize,
             width: number(bytes, 18)? as usize,
             height: number(bytes, 22)?.cast_signed().unsigned_abs() as usize,
@@ -50,6 +53,9 @@ impl<'a> Bitmap<'a> {
         }
         if self.start < FILE_HEAD + INFO_HEAD as usize {
             return Err(damaged(Format::Bmp, "its pixels begin within its head"));
+        }
+        if self.bits <= 8 && self.start == FILE_HEAD + self.head {
+            return Err(damaged(Format::Bmp, "its pixels begin where its colours do"));
         }
         let runs = matches!(self.compression, RUNS_OF_8_BITS | RUNS_OF_4_BITS);
         if runs && !self.runs_are_whole().unwrap_or(false) {

@@ -8,13 +8,18 @@ use image::RgbImage;
 use image::metadata::Orientation;
 use mozjpeg::{ColorSpace, Decompress, Marker};
 
+use super::orientation::orientation;
 use super::pixels::cmyk_to_rgb;
 use super::{Format, damaged, jpeg_markers, unsupported};
 use crate::error::{ErrorKind, InferError, Result};
 
-/// The application segment that holds EXIF, and what its payload begins with.
-const EXIF_SEGMENT: Marker = Marker::APP(1);
+/// The application segment that holds EXIF or XMP, and what its payload begins with.
+const METADATA: Marker = Marker::APP(1);
 const EXIF_PREFIX: &[u8] = b"Exif\0\0";
+const XMP_PREFIX: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+
+/// Scans of one picture. Programs write about ten; one that changes nothing takes a few bytes, and is gone through in full all the same.
+const MOST_SCANS: usize = 100;
 
 /// A JPEG whose header was read.
 pub(super) struct JpegPicture<'a> {
@@ -24,7 +29,7 @@ pub(super) struct JpegPicture<'a> {
 
 impl<'a> JpegPicture<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self> {
-        let decoder = guarded(|| Decompress::with_markers(&[EXIF_SEGMENT]).from_mem(bytes))?;
+        let decoder = guarded(|| Decompress::with_markers(&[METADATA]).from_mem(bytes))?;
         Ok(Self { bytes, decoder })
     }
 
@@ -34,14 +39,15 @@ impl<'a> JpegPicture<'a> {
     }
 
     pub(super) fn orientation(&self) -> Orientation {
-        let chunk = self.decoder.markers().find_map(|segment| segment.data.strip_prefix(EXIF_PREFIX));
-        chunk.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
+        let payload = |prefix| self.decoder.markers().find_map(|segment| segment.data.strip_prefix(prefix));
+        orientation(payload(EXIF_PREFIX), payload(XMP_PREFIX))
     }
 
     pub(super) fn read(self) -> Result<RgbImage> {
         // libjpeg fills up with grey what a cut file lacks
-        if !jpeg_markers::is_complete(self.bytes) {
-            return Err(damaged(Format::Jpeg, "its end is missing"));
+        let scans = jpeg_markers::scans(self.bytes).ok_or_else(|| damaged(Format::Jpeg, "its end is missing"))?;
+        if scans > MOST_SCANS {
+            return Err(damaged(Format::Jpeg, format_args!("it has {scans} scans, more than {MOST_SCANS}")));
         }
         let (width, height) = self.dimensions();
         let mut rgb = RgbImage::new(width, height);

@@ -5,23 +5,22 @@ const EOI: u8 = 0xD9;
 /// Start of scan: its header is followed by entropy-coded data.
 const SOS: u8 = 0xDA;
 
-/// Whether the file reaches its end-of-image marker behind at least one scan. What follows that marker doesn't matter; a preview
-/// inside a metadata segment doesn't count.
-pub(super) fn is_complete(bytes: &[u8]) -> bool {
+/// How many scans a file has that reaches its end-of-image marker behind at least one; none where it doesn't. What follows that marker
+/// doesn't matter; a preview inside a metadata segment doesn't count.
+pub(super) fn scans(bytes: &[u8]) -> Option<usize> {
     let mut position = 2;
     let mut scans = 0;
-    while let Some((marker, after)) = next_marker(bytes, position) {
+    loop {
+        let (marker, after) = next_marker(bytes, position)?;
         position = match marker {
-            EOI => return scans > 0,
+            EOI => return (scans > 0).then_some(scans),
             0x01 | 0xD0..=0xD8 => after,
             _ => {
                 scans += usize::from(marker == SOS);
-                let Some(end) = segment_end(bytes, after) else { return false };
-                end
+                segment_end(bytes, after)?
             }
         };
     }
-    false
 }
 
 /// The next marker at or after `from` and the position behind it. Stuffed zeros and fill bytes are passed over, and so is
@@ -46,7 +45,7 @@ fn segment_end(bytes: &[u8], position: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_complete;
+    use super::scans;
 
     const SCAN: [u8; 4] = [0xFF, 0xDA, 0, 2];
 
@@ -56,22 +55,23 @@ mod tests {
 
     #[test]
     fn a_scan_and_the_end_marker_make_a_whole_file() {
-        assert!(is_complete(&file(&[&SCAN, &[1, 2, 0xFF, 0, 3, 0xFF, 0xD0, 4], &[0xFF, 0xFF, 0xD9]])));
-        assert!(is_complete(&file(&[&SCAN, &[0xFF, 0xD9], b"junk behind it"])));
+        assert_eq!(scans(&file(&[&SCAN, &[1, 2, 0xFF, 0, 3, 0xFF, 0xD0, 4], &[0xFF, 0xFF, 0xD9]])), Some(1));
+        assert_eq!(scans(&file(&[&SCAN, &[0xFF, 0xD9], b"junk behind it"])), Some(1));
+        assert_eq!(scans(&file(&[&SCAN, &[1, 2], &SCAN, &[3, 0xFF, 0xD9]])), Some(2));
     }
 
     #[test]
     fn without_the_end_marker_or_a_scan_the_file_is_cut_off() {
-        assert!(!is_complete(&file(&[&SCAN, &[1, 2, 0xFF]])));
-        assert!(!is_complete(&file(&[&SCAN, &[1, 2, 0xFF, 0, 0xD9]])));
-        assert!(!is_complete(&file(&[&[0xFF, 0xD9]])));
-        assert!(!is_complete(&[]));
+        assert_eq!(scans(&file(&[&SCAN, &[1, 2, 0xFF]])), None);
+        assert_eq!(scans(&file(&[&SCAN, &[1, 2, 0xFF, 0, 0xD9]])), None);
+        assert_eq!(scans(&file(&[&[0xFF, 0xD9]])), None);
+        assert_eq!(scans(&[]), None);
     }
 
     #[test]
     fn the_end_marker_of_a_preview_does_not_count() {
         let preview = [0xFF, 0xE1, 0, 8, 0xFF, 0xDA, 0, 2, 0xFF, 0xD9];
-        assert!(!is_complete(&file(&[&preview, &SCAN, &[7]])));
-        assert!(is_complete(&file(&[&preview, &SCAN, &[7, 0xFF, 0xD9]])));
+        assert_eq!(scans(&file(&[&preview, &SCAN, &[7]])), None);
+        assert_eq!(scans(&file(&[&preview, &SCAN, &[7, 0xFF, 0xD9]])), Some(1));
     }
 }

@@ -14,6 +14,14 @@ pub(super) fn cmyk_to_rgb([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     [c, m, y].map(|ink| white - scaled_product(ink, white))
 }
 
+/// A colour that was multiplied by its opacity, as Pillow takes that back.
+pub(super) fn unmultiplied(color: [u8; 3], alpha: u8) -> [u8; 3] {
+    match alpha {
+        0 => [0; 3],
+        alpha => color.map(|value| (u32::from(value) * 255 / u32::from(alpha)).min(255) as u8),
+    }
+}
+
 /// A colour under the policy for transparency; `alpha` 0 is transparent, 255 opaque.
 pub(super) fn blend(color: [u8; 3], alpha: u8, policy: AlphaPolicy) -> [u8; 3] {
     let background = match policy {
@@ -49,6 +57,13 @@ mod tests {
         assert_eq!(cmyk_to_rgb([0, 0, 0, 0]), [255, 255, 255]);
         assert_eq!(cmyk_to_rgb([0, 0, 0, 255]), [0, 0, 0]);
         assert_eq!(cmyk_to_rgb([255, 0, 0, 0]), [0, 255, 255]);
+    }
+
+    #[test]
+    fn what_was_multiplied_comes_back() {
+        assert_eq!(unmultiplied([10, 20, 30], 255), [10, 20, 30]);
+        assert_eq!(unmultiplied([10, 20, 200], 128), [19, 39, 255]);
+        assert_eq!(unmultiplied([10, 20, 30], 0), [0, 0, 0]);
     }
 
     #[test]

@@ -12,8 +12,9 @@ use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageError, ImageResult, Limits, RgbImage};
 
 use super::bitmap::Bitmap;
-use super::pixels::blend;
-use super::{DecodeLimits, DecodePolicy, Format, damaged, riff, unsupported};
+use super::orientation::orientation;
+use super::pixels::{blend, unmultiplied};
+use super::{DecodeLimits, DecodePolicy, Format, chunks, damaged, riff, tiff, unsupported};
 use crate::error::{ErrorKind, InferError, Result};
 use crate::manifest::SixteenBitPolicy;
 
@@ -48,8 +49,14 @@ impl<'a> StillPicture<'a> {
     }
 
     /// The orientation tag; a tag that can't be read counts as none.
-    pub(super) fn orientation(&mut self) -> Orientation {
-        self.decoder.orientation().unwrap_or(Orientation::NoTransforms)
+    pub(super) fn orientation(&self) -> Orientation {
+        match self.format {
+            Format::Png => orientation(chunks::exif(self.bytes), chunks::xmp(self.bytes)),
+            Format::WebP => orientation(riff::exif(self.bytes), riff::xmp(self.bytes)),
+            // a TIFF is what EXIF is written in
+            Format::Tiff => orientation(Some(self.bytes), None),
+            _ => Orientation::NoTransforms,
+        }
     }
 
     pub(super) fn read(self, policy: DecodePolicy) -> Result<RgbImage> {
@@ -74,6 +81,9 @@ impl<'a> StillPicture<'a> {
         let bytes = usize::try_from(self.decoder.total_bytes()).map_err(|error| unsupported(format, error))?;
         let mut samples = vec![0; bytes];
         self.decoder.read_image_boxed(&mut samples).map_err(|error| refused(format, &error))?;
+        if format == Format::Tiff && tiff::is_premultiplied(self.bytes) {
+            unmultiply(&mut samples, color);
+        }
         if keyed {
             each(&samples, &mut rgb, |sample| keyed_grey(sample, policy));
             return Ok(rgb);
@@ -87,6 +97,7 @@ impl<'a> StillPicture<'a> {
 fn check_whole(format: Format, bytes: &[u8]) -> Result<()> {
     match format {
         Format::Bmp => Bitmap::open(bytes).map_or(Ok(()), |bitmap| bitmap.check()),
+        Format::Tiff => tiff::check(bytes),
         Format::WebP if !riff::is_complete(bytes) => Err(damaged(format, "its end is missing")),
         _ => Ok(()),
     }
@@ -101,7 +112,7 @@ fn calmly<T>(format: Format, work: impl FnOnce() -> Result<T>) -> Result<T> {
 fn open(format: Format, bytes: &[u8], limits: Limits) -> ImageResult<Box<dyn ImageDecoder + '_>> {
     let reader = Cursor::new(bytes);
     Ok(match format {
-        Format::WebP => Box::new(WebPDecoder::new(reader)?),
+        Format::WebP => Box::new(WebPDecoder::new(Cursor::new(riff::for_decoder(bytes)))?),
         Format::Bmp => Box::new(BmpDecoder::new(reader)?),
         Format::Tiff => Box::new(TiffDecoder::new(reader)?),
         _ => Box::new(PngDecoder::with_limits(reader, limits)?),
@@ -130,6 +141,26 @@ fn convert(samples: &[u8], color: ColorType, policy: DecodePolicy, rgb: &mut Rgb
         _ => return None,
     }
     Some(())
+}
+
+/// Takes back that colours were multiplied by their opacity; of 16 bits, the upper ones count.
+fn unmultiply(samples: &mut [u8], color: ColorType) {
+    match color {
+        ColorType::Rgba8 => {
+            for [r, g, b, opacity] in samples.as_chunks_mut::<4>().0 {
+                [*r, *g, *b] = unmultiplied([*r, *g, *b], *opacity);
+            }
+        }
+        ColorType::Rgba16 => {
+            for sample in samples.as_chunks_mut::<8>().0 {
+                let [r, g, b, opacity] = upper_bytes(sample);
+                let [r, g, b] = unmultiplied([r, g, b], opacity);
+                let deep = [r, g, b, opacity].map(|value| u16::from_be_bytes([value, value]).to_ne_bytes());
+                sample.copy_from_slice(deep.as_flattened());
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Writes a pixel for every `SIZE` bytes.
