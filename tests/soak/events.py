@@ -12,11 +12,11 @@ from tally import TURNED_AWAY, WrongAnswerError
 from wire import expect
 from world import World
 
-BURST_REQUESTS = 200
+BURST_REQUESTS = 120
 
 
 async def burst(world: World) -> str:
-    """As many detections at once as three queues hold: each is answered right or turned away."""
+    """As many detections at once as two queues hold: each is answered right or turned away."""
     world.bursts += 1
     world.bursting += 1
     try:

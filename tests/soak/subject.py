@@ -20,6 +20,8 @@ COMING = "coming"
 BROKEN = "broken"
 # bodies of more are refused; less than the default, so that refusals cost the machine little
 MAX_BODY_BYTES = 8 << 20
+# longer than a burst takes on a machine that is busy with other things: who is in a hurry says so
+REQUEST_TIMEOUT_MS = 240_000
 
 
 class Repository:
@@ -58,5 +60,6 @@ def subject(*options: str) -> Iterator[tuple[Server, Repository]]:
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         repository = Repository(Path(folder))
         limits = ["--model-control", "explicit", "--max-body-bytes", str(MAX_BODY_BYTES)]
+        limits += ["--request-timeout-ms", str(REQUEST_TIMEOUT_MS)]
         with serving(repository.root, *limits, *options) as server:
             yield server, repository

@@ -1,6 +1,7 @@
 """What became of the requests, by kind of traffic."""
 
 import collections
+import sys
 from dataclasses import dataclass, field
 
 MOST_KEPT = 200
@@ -32,7 +33,8 @@ class Tally:
             self.times_s.append(time_s)
 
     def wrong(self, kind: str, reason: str) -> None:
-        """Keeps the first ones whole."""
+        """Tells it at once, and keeps the first ones."""
+        print(f"wrong: {kind}: {reason}", file=sys.stderr, flush=True)
         self.outcomes[kind]["WRONG"] += 1
         self.wrong_count += 1
         if len(self.wrongs) < MOST_KEPT:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tally import WrongAnswerError
 
-PATIENCE_S = 60
+PATIENCE_S = 300
 SMALL_BUFFER_BYTES = 8 << 10
 
 

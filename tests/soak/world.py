@@ -17,7 +17,6 @@ from vision import Services
 FIXTURES = CHECKOUT / ".cache/fixtures"
 # takes as long to decode as a hundred others
 HUGE = "jpeg_12mp.jpg"
-TIMEOUT = aiohttp.ClientTimeout(total=60)
 
 
 def read_pictures() -> dict[str, bytes]:

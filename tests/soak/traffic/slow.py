@@ -12,7 +12,7 @@ from world import World
 PIECES = 12
 PAUSE_S = 0.4
 # the server's option --header-timeout-ms, and time to notice
-LONGEST_HEAD_S = 20
+LONGEST_HEAD_S = 60
 
 
 async def sender(world: World) -> str:
