@@ -156,15 +156,15 @@ fn output_position(name: &str, signature: &Signature) -> LoadResult<usize> {
 
 fn read_labels(path: &Path) -> LoadResult<Vec<String>> {
     let text = std::fs::read_to_string(path).map_err(LoadError::read(path))?;
+    parse_labels(&text).map_err(|message| LoadError::Manifest { path: path.to_path_buf(), message })
+}
+
+fn parse_labels(text: &str) -> Result<Vec<String>, String> {
     let labels: Vec<_> = text.lines().map(|line| line.trim().to_owned()).collect();
-    let problem = if labels.is_empty() {
-        Some("holds no label".to_owned())
-    } else {
-        labels.iter().position(String::is_empty).map(|line| format!("line {} is empty", line + 1))
-    };
-    match problem {
+    match labels.iter().position(String::is_empty) {
+        _ if labels.is_empty() => Err("holds no label".into()),
+        Some(line) => Err(format!("line {} is empty", line + 1)),
         None => Ok(labels),
-        Some(message) => Err(LoadError::Manifest { path: path.to_path_buf(), message }),
     }
 }
 

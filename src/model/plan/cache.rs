@@ -62,14 +62,19 @@ pub(super) fn read(path: &Path) -> Option<Plan> {
 }
 
 /// Checksum, then the coverage in JSON and a line's end, then the network.
-fn parse(bytes: &[u8]) -> Option<Plan> {
+pub(super) fn parse(bytes: &[u8]) -> Option<Plan> {
     let (sum, rest) = bytes.split_first_chunk::<{ blake3::OUT_LEN }>()?;
-    if blake3::Hasher::new().update_rayon(rest).finalize() != Hash::from_bytes(*sum) {
+    if checksum(rest) != Hash::from_bytes(*sum) {
         return None;
     }
     let end = rest.iter().position(|byte| *byte == b'\n')?;
     let coverage: Coverage = serde_json::from_slice(&rest[..end]).ok()?;
     Some(Plan { coverage, network: rest[end + 1..].into() })
+}
+
+/// Of all that follows it in a plan's file.
+pub(super) fn checksum(rest: &[u8]) -> Hash {
+    blake3::Hasher::new().update_rayon(rest).finalize()
 }
 
 /// Writes `plan` to `path`.

@@ -23,7 +23,7 @@ pub(super) fn imports(path: &Path, domain: &str) -> io::Result<bool> {
 }
 
 /// Goes from field to field of the file's message.
-fn find(mut file: impl Read + Seek, domain: &str) -> io::Result<bool> {
+pub(super) fn find(mut file: impl Read + Seek, domain: &str) -> io::Result<bool> {
     while let Some(key) = varint(&mut file)? {
         let skipped = match key & 7 {
             0 => varint(&mut file)?.map_or(0, |_| 0),
