@@ -5,12 +5,14 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 600
 FUZZ_TARGET ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 SOAK_SECONDS ?= 600
+MIRI := MIRIFLAGS='-Zmiri-disable-isolation -Zmiri-deterministic-floats' $(CARGO) +nightly miri test --locked --package ce-op --target-dir target/miri
 IMAGE ?= cenet-serve
 
 RUNTIME := runtime/libonnxruntime.so
 GPU_RUNTIME := .cache/onnxruntime-gpu/libonnxruntime.so
 FIXTURES := .cache/fixtures/manifest.json
 FIXTURES_VENV := .cache/fixtures-venv
+TORTURE := .cache/torture/manifest.json
 PYTHON_VENV := .cache/python-venv
 CLIENTS_VENV := .cache/clients-venv
 PAGE_VENV := .cache/page-venv
@@ -47,8 +49,8 @@ $(RUNTIME): scripts/onnxruntime.txt scripts/fetch_onnxruntime.py
 	$(PYTHON) scripts/fetch_onnxruntime.py runtime
 
 .PHONY: test
-test: $(RUNTIME) $(FIXTURES) ## test everything that needs neither a GPU nor PyTorch
-	$(CARGO) test --workspace --locked
+test: $(RUNTIME) $(FIXTURES) $(TORTURE) ## test everything that needs neither a GPU nor PyTorch
+	CENET_TORTURE=$(abspath $(dir $(TORTURE))) $(CARGO) test --workspace --locked
 
 # NVIDIA's libraries and a GPU are not needed, and not there: what is tested is that the server goes on without, or refuses to
 .PHONY: test-gpu-fallback
@@ -66,6 +68,13 @@ $(FIXTURES): scripts/make_fixtures.py scripts/fixtures-requirements.txt
 	$(FIXTURES_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/fixtures-requirements.txt
 	$(FIXTURES_VENV)/bin/python scripts/make_fixtures.py $(@D)
 
+.PHONY: torture
+torture: $(TORTURE) ## draw hostile and odd pictures, with what is to become of each
+
+$(TORTURE): scripts/make_torture.py $(wildcard scripts/torture/*.py) $(FIXTURES)
+	rm -rf $(@D)
+	$(FIXTURES_VENV)/bin/python scripts/make_torture.py $(@D)
+
 .PHONY: lint
 lint: $(RUNTIME) ## check formatting, lints, documentation and which rooms name which libraries
 	$(CARGO) fmt --all --check
@@ -79,13 +88,25 @@ bench: $(RUNTIME) ## measure the operator, decoding with preprocessing, serving,
 
 # the fuzzer's instrumentation is not stable Rust, but stable compilers have it
 .PHONY: fuzz
-fuzz: $(addprefix fuzz-,$(FUZZ_TARGET)) ## fuzz each target, or FUZZ_TARGET alone, for FUZZ_SECONDS (600); needs `cargo install cargo-fuzz`
+fuzz: $(RUNTIME) $(addprefix fuzz-,$(FUZZ_TARGET)) ## fuzz each target, or FUZZ_TARGET alone, for FUZZ_SECONDS (600); needs `cargo install cargo-fuzz`
 
 fuzz-%:
 	mkdir -p fuzz/corpus/$*
 	if [ -e fuzz/seeds/$*_corpus.tar.gz ]; then tar -xzf fuzz/seeds/$*_corpus.tar.gz -C fuzz/corpus; fi
 	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none $* fuzz/corpus/$* fuzz/seeds/$* -- \
 		-max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -timeout=10
+
+# with the compiler's own instructions and with AVX2's; what calls ONNX Runtime is left out
+.PHONY: miri
+miri: ## run the kernels' tests under Miri; needs a nightly toolchain with miri and rust-src
+	$(MIRI) --lib -- --skip onnx
+	$(MIRI) --test kernels --test blocked --test quantized
+	RUSTFLAGS='-Ctarget-feature=+avx2,+fma' $(MIRI) --test kernels --test blocked --test quantized
+
+# the sanitizer is not stable Rust, but stable compilers have it
+.PHONY: asan
+asan: $(RUNTIME) ## run the operator's tests, ONNX Runtime's part included, under the address sanitizer
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address $(CARGO) test --locked --package ce-op --target x86_64-unknown-linux-gnu --target-dir target/asan
 
 .PHONY: python
 python: $(PYTHON_VENV)/installed ## install the Python package with PyTorch (several GB) into .cache

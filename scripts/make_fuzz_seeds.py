@@ -19,6 +19,7 @@ from PIL import Image
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SIZE = (22, 14)
+BLAKE3_OF_NOTHING = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
 Seeds = Iterator[tuple[str, bytes]]
 
 
@@ -137,7 +138,17 @@ def plan() -> Seeds:
 
 
 def plan_file() -> Seeds:
-    yield "plan", b'{"blocked":3,"quantized":0,"with_add":2,"with_relu":3,"plain":1}\nnetwork'
+    coverage = {"blocked": 3, "quantized": 0, "with_add": 2, "with_relu": 3, "plain": 1}
+    # of no bytes, and BLAKE3 of these
+    graph = {"bytes": 0, "sum": list(bytes.fromhex(BLAKE3_OF_NOTHING))}
+    weights = [
+        ["w", {"numbers": kind, "shape": [2, 2]}, graph | {"bytes": size}] for kind, size in (("F32", 16), ("I8", 4))
+    ]
+    for number in range(3):
+        head = {"coverage": coverage, "graph": graph, "weights": weights[:number]}
+        yield f"plan_{number}", json.dumps(head).encode() + b"\n" + bytes(16)
+    empty = ["none", {"numbers": "U8", "shape": [0]}, graph]
+    yield "plan_empty", json.dumps({"coverage": coverage, "graph": graph, "weights": [empty]}).encode() + b"\n"
 
 
 def detection() -> Seeds:

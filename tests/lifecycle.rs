@@ -123,8 +123,8 @@ async fn what_is_wrong_with_a_version_is_told_and_the_others_are_served() {
         );
     });
     let expected = [
-        ("corrupt", "ONNX Runtime refuses"),
-        ("cut", "ONNX Runtime refuses"),
+        ("corrupt", "no ONNX file"),
+        ("cut", "cut off, or no ONNX file"),
         ("future", "opset"),
         ("misfit", "[head] names an output"),
         ("other", "the outputs differ"),

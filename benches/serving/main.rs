@@ -33,8 +33,8 @@ struct Options {
     #[arg(long, default_value_t = 20)]
     overload_seconds: u64,
 
-    /// The folder of a shipped model: a classifier's or a detector's
-    #[arg(long, default_value = "models/ce_resnet_caltech101/1")]
+    /// The folder of a shipped model: a classifier's or a detector's; the default answers /classify by default
+    #[arg(long, default_value = "models/ce_efficientnet_lite0/1")]
     model: PathBuf,
 
     /// Options for the server, such as --max-batch-size=4

@@ -73,15 +73,28 @@ impl<'a, T: Copy> Shared<'a, T> {
         unsafe { self.start.add(index).write(value) };
     }
 
+    /// The numbers in `range`, to read.
+    ///
+    /// # Safety
+    /// Nobody writes them while they are borrowed.
+    ///
+    /// # Panics
+    /// When the range isn't inside the slice.
+    pub(crate) unsafe fn range(&self, range: Range<usize>) -> &[T] {
+        assert!(range.start <= range.end && range.end <= self.len, "the range is inside the slice");
+        // SAFETY: inside the slice as just checked, which lives for 'a; nobody writes here by the caller's word
+        unsafe { std::slice::from_raw_parts(self.start.add(range.start), range.len()) }
+    }
+
     /// The numbers in `range`, to read and write.
     ///
     /// # Safety
-    /// Nobody else writes them while they are borrowed; nobody reads them, if they are written.
+    /// Nobody else has them while they are borrowed.
     ///
     /// # Panics
     /// When the range isn't inside the slice.
     #[expect(clippy::mut_from_ref, reason = "the caller keeps tasks apart")]
-    pub(crate) unsafe fn range(&self, range: Range<usize>) -> &mut [T] {
+    pub(crate) unsafe fn range_mut(&self, range: Range<usize>) -> &mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "the range is inside the slice");
         // SAFETY: inside the slice as just checked, which lives for 'a; nobody else is in the way by the caller's word
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }

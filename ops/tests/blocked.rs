@@ -7,7 +7,7 @@ use ce_op::blocked::{self, Epilogue, Packed};
 use ce_op::{InstructionSet, Parallel, Parameters, Serial, Shape, reference};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use support::{Case, Threads, relative_difference};
+use support::{CASES, Case, SHRINKS, Threads, relative_difference};
 
 const BLOCKS: [usize; 2] = [8, 16];
 
@@ -94,14 +94,14 @@ fn check_filling(y: &[f32], shape: &Shape, block: usize, expected: f32) {
 
 proptest! {
     // a fixed seed: near-equal hidden values multiply rounding, and one of very many cases would pass any tolerance
-    #![proptest_config(ProptestConfig { cases: 200, rng_seed: RngSeed::Fixed(11), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: CASES, rng_seed: RngSeed::Fixed(11), ..ProptestConfig::default() })]
 
     #[test]
     fn any_shape(
         batch in 1_usize..6,
         groups in 1_usize..6,
         group_width in prop::sample::select(vec![1_usize, 3, 4, 5, 8, 12, 16, 17, 24, 32, 64]),
-        pixels in 2_usize..200,
+        pixels in 2_usize..200 / SHRINKS,
         hidden in 1_usize..20,
         threads in 1_usize..4,
         adds: bool,
@@ -115,6 +115,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long under Miri")]
 fn the_shapes_of_networks() {
     let shapes = [(64, 64, 28), (256, 16, 14), (96, 16, 7), (24, 8, 9), (32, 32, 15), (4, 4, 16), (144, 16, 5)];
     for (channels, group_width, side) in shapes {
@@ -128,6 +129,7 @@ fn the_shapes_of_networks() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long under Miri")]
 fn a_mean_far_from_zero_costs_no_precision() {
     let shape = Shape { batch: 1, groups: 1, group_width: 8, pixels: 12545, hidden: 4 };
     let case = Case::draw(shape, 3000.0, 11);
@@ -136,6 +138,7 @@ fn a_mean_far_from_zero_costs_no_precision() {
 
 /// The worst for a mean that is taken of a few pixels: they are all alike, and far from the others.
 #[test]
+#[cfg_attr(miri, ignore = "too long under Miri")]
 fn pixels_that_mislead_cost_little_precision() {
     let shape = Shape { batch: 1, groups: 1, group_width: 8, pixels: 12545, hidden: 4 };
     let mut case = Case::draw(shape, 0.0, 11);
@@ -146,6 +149,7 @@ fn pixels_that_mislead_cost_little_precision() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long under Miri")]
 fn how_work_is_split_never_changes_the_output() {
     for (groups, group_width, batch) in [(1, 64, 1), (1, 64, 3), (16, 16, 1), (40, 16, 2), (64, 16, 9), (3, 24, 2)] {
         // few pixels, so that the gate's weights outweigh a sample, and many

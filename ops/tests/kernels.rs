@@ -5,7 +5,7 @@ mod support;
 use ce_op::{InstructionSet, Parallel, Parameters, Serial, Shape, nchw, reference};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use support::{Case, Threads, relative_difference};
+use support::{CASES, Case, SHRINKS, Threads, relative_difference};
 
 /// Runs every instruction set, in place as well, and compares with the reference.
 fn check(case: &Case, parallel: &dyn Parallel, tolerance: f32) {
@@ -34,14 +34,14 @@ fn forward(set: InstructionSet, case: &Case, parallel: &dyn Parallel) -> Vec<f32
 
 proptest! {
     // a fixed seed: near-equal hidden values multiply rounding, and one of very many cases would pass any tolerance
-    #![proptest_config(ProptestConfig { cases: 200, rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: CASES, rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
 
     #[test]
     fn any_shape(
         batch in 1_usize..6,
         groups in 1_usize..5,
         group_width in prop::sample::select(vec![1_usize, 3, 5, 8, 12, 16, 24, 32, 64]),
-        pixels in 2_usize..400,
+        pixels in 2_usize..400 / SHRINKS,
         hidden in 1_usize..20,
         threads in 1_usize..4,
         seed: u64,
@@ -53,6 +53,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long under Miri")]
 fn the_shapes_of_networks() {
     for (channels, group_width, side) in [(64, 64, 28), (256, 16, 14), (96, 16, 7), (24, 8, 9), (32, 32, 15)] {
         for batch in [1, 3, 8] {
@@ -65,6 +66,7 @@ fn the_shapes_of_networks() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long under Miri")]
 fn a_mean_far_from_zero_costs_no_precision_of_the_variance() {
     let shape = Shape { batch: 1, groups: 1, group_width: 8, pixels: 12545, hidden: 4 };
     let case = Case::draw(shape, 3000.0, 11);
@@ -99,6 +101,7 @@ fn the_variance_divides_by_one_less_than_the_pixels() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long under Miri")]
 fn how_work_is_split_never_changes_the_output() {
     for (groups, group_width, batch) in [(1, 64, 1), (1, 64, 3), (16, 16, 1), (40, 16, 2), (64, 16, 9)] {
         let shape = Shape { batch, groups, group_width, pixels: 527, hidden: groups * group_width / 4 };

@@ -7,7 +7,7 @@ use ce_op::quantized::{Block, Edges, Linear};
 use ce_op::{InstructionSet, Parallel, Parameters, Serial, Shape, reference};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use support::{Case, Threads};
+use support::{CASES, Case, SHRINKS, Threads};
 
 /// A block between 8-bit tensors, all `[N, H, W, C]`.
 struct Quantized {
@@ -107,14 +107,14 @@ fn check(quantized: &Quantized, threads: usize, slack: f64) {
 
 proptest! {
     // a fixed seed: near-equal hidden values multiply rounding, and one of very many cases would pass any tolerance
-    #![proptest_config(ProptestConfig { cases: 200, rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: CASES, rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
 
     #[test]
     fn any_shape(
         batch in 1_usize..6,
         groups in 1_usize..6,
         group_width in prop::sample::select(vec![1_usize, 2, 3, 4, 5, 8, 12, 16, 24, 32, 33, 64]),
-        pixels in 2_usize..300,
+        pixels in 2_usize..300 / SHRINKS,
         hidden in 1_usize..20,
         with_residual: bool,
         relu: bool,
@@ -129,6 +129,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long under Miri")]
 fn the_shapes_of_networks() {
     for (channels, group_width, side) in [(64, 64, 28), (256, 16, 14), (96, 16, 7), (24, 8, 9), (32, 32, 15)] {
         for batch in [1, 3, 8] {
@@ -142,6 +143,7 @@ fn the_shapes_of_networks() {
 
 /// More pixels than 32-bit sums hold, all of them large.
 #[test]
+#[cfg_attr(miri, ignore = "too long under Miri")]
 fn sums_of_large_pictures_do_not_overflow() {
     let shape = Shape { batch: 1, groups: 1, group_width: 4, pixels: 300 * 300, hidden: 4 };
     let mut quantized = Quantized::draw(shape, false, false, 3);
@@ -151,6 +153,7 @@ fn sums_of_large_pictures_do_not_overflow() {
 
 /// Entries so large against the rest that the weights' integers reach their bound, in groups of any width.
 #[test]
+#[cfg_attr(miri, ignore = "too long under Miri")]
 fn products_of_wide_groups_do_not_overflow() {
     for group_width in [64, 256, 1024] {
         let shape = Shape { batch: 1, groups: 1, group_width, pixels: 5, hidden: 8 };

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{GoldenPair, LoadError, LoadResult, OnnxSession, Providers, SessionOptions, folder::name_and_version};
+use super::files::{Files, MAX_LABELS_BYTES, MAX_MANIFEST_BYTES};
+use super::folder::name_and_version;
+use super::{GoldenPair, LoadError, LoadResult, OnnxSession, Providers, SessionOptions};
 use crate::backend::{Signature, TensorInfo};
 use crate::batch::{BatchAxis, BatchPolicy};
 use crate::manifest::{Head, Manifest, MaskFrame};
@@ -32,21 +34,31 @@ pub struct ModelDirectory {
 }
 
 impl ModelDirectory {
-    /// Reads manifest and labels of the directory at `path`.
+    /// Reads manifest and labels of the directory at `path`, and makes sure that its files are such as a model may have.
     ///
     /// # Errors
-    /// [`LoadError::Read`] and [`LoadError::Manifest`].
+    /// [`LoadError::Read`], [`LoadError::Files`] and [`LoadError::Manifest`].
     pub fn read(path: &Path) -> LoadResult<Self> {
-        let absolute = path.canonicalize().map_err(LoadError::read(path))?;
-        let (name, version) = name_and_version(&absolute).ok_or_else(|| LoadError::Repository {
+        let real = path.canonicalize().map_err(LoadError::read(path))?;
+        let text = Files::of(path, &real).text(MANIFEST_FILE, MAX_MANIFEST_BYTES)?;
+        Self::with_manifest(path, &text)
+    }
+
+    /// The same with `text` in the place of its `model.toml`.
+    ///
+    /// # Errors
+    /// As [`ModelDirectory::read`].
+    pub fn with_manifest(path: &Path, text: &str) -> LoadResult<Self> {
+        let real = path.canonicalize().map_err(LoadError::read(path))?;
+        let (name, version) = name_and_version(&real).ok_or_else(|| LoadError::Repository {
             path: path.to_path_buf(),
             message: "a model directory is called <name>/<version>, the version a whole number from 1 on".into(),
         })?;
-        let manifest_path = path.join(MANIFEST_FILE);
-        let text = std::fs::read_to_string(&manifest_path).map_err(LoadError::read(&manifest_path))?;
-        let manifest = Manifest::parse(&text);
-        let manifest = manifest.map_err(|message| LoadError::Manifest { path: manifest_path, message })?;
-        let labels = read_labels(&path.join(&manifest.labels))?;
+        let files = Files::of(path, &real);
+        let manifest =
+            Manifest::parse(text).map_err(|message| LoadError::Manifest { path: path.join(MANIFEST_FILE), message })?;
+        let labels = labels(&path.join(&manifest.labels), &files.text(&manifest.labels, MAX_LABELS_BYTES)?)?;
+        files.check_rest(&manifest)?;
         let preprocessor = Preprocessor::new(&manifest.preprocess);
         Ok(Self { name, version, path: path.to_path_buf(), manifest, labels, preprocessor })
     }
@@ -154,17 +166,17 @@ fn output_position(name: &str, signature: &Signature) -> LoadResult<usize> {
     )
 }
 
-fn read_labels(path: &Path) -> LoadResult<Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(LoadError::read(path))?;
-    parse_labels(&text).map_err(|message| LoadError::Manifest { path: path.to_path_buf(), message })
-}
-
-fn parse_labels(text: &str) -> Result<Vec<String>, String> {
+/// The labels in `text`, what the file at `path` holds.
+fn labels(path: &Path, text: &str) -> LoadResult<Vec<String>> {
     let labels: Vec<_> = text.lines().map(|line| line.trim().to_owned()).collect();
-    match labels.iter().position(String::is_empty) {
-        _ if labels.is_empty() => Err("holds no label".into()),
-        Some(line) => Err(format!("line {} is empty", line + 1)),
+    let problem = if labels.is_empty() {
+        Some("holds no label".to_owned())
+    } else {
+        labels.iter().position(String::is_empty).map(|line| format!("line {} is empty", line + 1))
+    };
+    match problem {
         None => Ok(labels),
+        Some(message) => Err(LoadError::Manifest { path: path.to_path_buf(), message }),
     }
 }
 

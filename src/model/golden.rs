@@ -1,16 +1,22 @@
 //! The golden pair: an input with the outputs that the exporter saw for it, reproduced before a model is served.
 
+use std::fmt;
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use ndarray::{ArrayD, Axis};
-use ndarray_npy::NpzReader;
+use ndarray::{ArrayD, ArrayViewD, Axis};
+use ndarray_npy::ViewNpyExt;
 use serde::Serialize;
+use zip::ZipArchive;
 
 use super::{LoadError, LoadResult, ModelDirectory};
 use crate::backend::{Backend, Signature};
 use crate::manifest::Golden;
 use crate::vision::decode::{DecodeLimits, decode};
+
+/// Bytes of an array of the pair.
+const MAX_ARRAY_BYTES: u64 = 256 << 20;
 
 /// How well the golden pair was reproduced.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -139,11 +145,20 @@ fn compare_picture(path: &Path, directory: &ModelDirectory, expected: &ArrayD<f3
     )))
 }
 
-fn open(path: &Path) -> LoadResult<NpzReader<File>> {
+fn open(path: &Path) -> LoadResult<ZipArchive<File>> {
     let file = File::open(path).map_err(LoadError::read(path))?;
-    NpzReader::new(file).map_err(|error| LoadError::Golden(format!("{}: {error}", path.display())))
+    ZipArchive::new(file).map_err(|error| LoadError::Golden(format!("{}: {error}", path.display())))
 }
 
-fn read(archive: &mut NpzReader<File>, name: &str) -> LoadResult<ArrayD<f32>> {
-    archive.by_name(name).map_err(|error| LoadError::Golden(format!("array {name}: {error}")))
+/// The array called `name`. Neither what the archive nor what the array says of its size is believed.
+fn read(archive: &mut ZipArchive<File>, name: &str) -> LoadResult<ArrayD<f32>> {
+    let wrong = |problem: &dyn fmt::Display| LoadError::Golden(format!("array {name}: {problem}"));
+    let file = archive.by_name(&format!("{name}.npy")).map_err(|error| wrong(&error))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_ARRAY_BYTES + 1).read_to_end(&mut bytes).map_err(|error| wrong(&error))?;
+    if bytes.len() as u64 > MAX_ARRAY_BYTES {
+        return Err(wrong(&format!("it has more than {MAX_ARRAY_BYTES} bytes")));
+    }
+    let view = ArrayViewD::<f32>::view_npy(&bytes).map_err(|error| wrong(&error))?;
+    Ok(view.as_standard_layout().into_owned())
 }

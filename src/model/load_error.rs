@@ -23,6 +23,14 @@ pub enum LoadError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// A file isn't one that a model may have.
+    #[error("{path} {message}")]
+    Files {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
     /// `model.toml` or the labels don't say what they should.
     #[error("{path}: {message}")]
     Manifest {

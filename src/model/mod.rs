@@ -3,6 +3,8 @@
 mod canary;
 mod catalog;
 mod directory;
+mod external;
+mod files;
 mod folder;
 mod golden;
 mod graph;
@@ -20,6 +22,7 @@ mod runtime;
 mod session;
 mod statistics;
 mod watch;
+mod wire;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -126,8 +129,15 @@ impl Model {
     /// # Errors
     /// Whatever is wrong with the directory, as [`LoadError`].
     pub fn load(path: &Path, options: &LoadOptions) -> LoadResult<Self> {
+        Self::of(ModelDirectory::read(path)?, options)
+    }
+
+    /// The same for a directory that has been read.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn of(directory: ModelDirectory, options: &LoadOptions) -> LoadResult<Self> {
         let started = Instant::now();
-        let directory = ModelDirectory::read(path)?;
         let opened = Opened::open(&directory, options)?;
         let batching = directory.batch_policy(&opened.signature, options.batching);
         let sessions = opened.sessions.into_iter().map(|session| Box::new(session) as Box<dyn Backend>).collect();

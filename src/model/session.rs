@@ -1,6 +1,7 @@
 //! One ONNX Runtime session; on the CPU with the native Channel Equilibrium kernel registered.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ndarray::ArrayD;
 use ort::logging::LogLevel;
@@ -8,6 +9,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, Tensor, TensorElementType, ValueRef, ValueType};
 
+use super::plan::Split;
 use super::{LoadError, LoadResult, Placement, Providers, runtime};
 use crate::backend::{Backend, Signature, TensorInfo};
 use crate::error::{ErrorKind, InferError, Result};
@@ -50,10 +52,13 @@ impl OnnxSession {
     ///
     /// # Errors
     /// As [`OnnxSession::load`].
-    pub(super) fn load_planned(path: &Path, network: &[u8], options: &SessionOptions) -> LoadResult<Self> {
+    pub(super) fn load_planned(path: &Path, network: &Split, options: &SessionOptions) -> LoadResult<Self> {
         Self::create(path, options, |builder| {
-            let builder = builder.with_optimization_level(GraphOptimizationLevel::Disable)?;
-            builder.with_operators(ce_op::onnx::blocked_domain(options.threads)?)?.commit_from_memory(network)
+            let mut builder = builder.with_optimization_level(GraphOptimizationLevel::Disable)?;
+            for weight in network.weights.iter() {
+                builder = builder.with_external_initializer(&weight.name, Arc::clone(&weight.value))?;
+            }
+            builder.with_operators(ce_op::onnx::blocked_domain(options.threads)?)?.commit_from_memory(&network.graph)
         })
     }
 

@@ -25,6 +25,7 @@ mod spans;
 mod state;
 mod status;
 mod tls;
+mod turn_away;
 mod unread;
 mod v2;
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tempfile::TempDir;
 
 use super::{Setting, written};
 use crate::config::LimitOptions;
@@ -21,14 +20,13 @@ const QUEUE_LENGTH: usize = 1024;
 /// The part of a turn that goes before it and isn't counted.
 const WARM_UP_PART: u32 = 10;
 
-/// A model on the bench: a folder like its own, whose `model.toml` is that of the setting that is tried.
+/// A model on the bench, loaded with what `model.toml` would say of the setting that is tried.
 #[derive(Debug)]
 pub struct Bench {
     /// What the model's own directory declares.
     pub directory: ModelDirectory,
     /// Its `model.toml`.
     pub manifest: String,
-    copy: TempDir,
     pictures: Vec<Bytes>,
     clients: usize,
     duration: Duration,
@@ -47,34 +45,20 @@ impl Bench {
     /// The model at `path`, to be asked about `pictures` by `clients` at once, for `duration` a turn.
     ///
     /// # Errors
-    /// When the directory can't be read, or no folder can be made beside it.
+    /// When the directory can't be read.
     pub fn new(path: &Path, pictures: Vec<Bytes>, clients: usize, duration: Duration) -> Result<Self, String> {
         let directory = ModelDirectory::read(path).map_err(|error| error.to_string())?;
-        let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-        let manifest = fs::read_to_string(path.join("model.toml")).map_err(failed)?;
-        let copy = tempfile::tempdir().map_err(failed)?;
-        let bench = Self { directory, manifest, copy, pictures, clients, duration };
-        let folder = bench.folder();
-        fs::create_dir_all(&folder).map_err(failed)?;
-        for entry in path.canonicalize().and_then(fs::read_dir).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if entry.file_name() != "model.toml" {
-                std::os::unix::fs::symlink(entry.path(), folder.join(entry.file_name())).map_err(failed)?;
-            }
-        }
-        Ok(bench)
-    }
-
-    fn folder(&self) -> std::path::PathBuf {
-        self.copy.path().join(&self.directory.name).join(self.directory.version.to_string())
+        let manifest = fs::read_to_string(path.join("model.toml"));
+        let manifest = manifest.map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self { directory, manifest, pictures, clients, duration })
     }
 
     /// The model as the server would load it with `setting` in its `model.toml`.
     fn load(&self, setting: &Setting) -> Result<Model, String> {
-        let folder = self.folder();
-        fs::write(folder.join("model.toml"), written(&self.manifest, setting)?).map_err(|error| error.to_string())?;
         let options = LoadOptions { queue_length: QUEUE_LENGTH, ..LoadOptions::default() };
-        Model::load(&folder, &options).map_err(|error| error.to_string())
+        let directory = ModelDirectory::with_manifest(&self.directory.path, &written(&self.manifest, setting)?);
+        let model = directory.and_then(|directory| Model::of(directory, &options));
+        model.map_err(|error| error.to_string())
     }
 
     /// Loads the model with `setting` and has it asked for a turn.

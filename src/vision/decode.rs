@@ -4,10 +4,12 @@
 //! allocated. A file that is cut off or damaged is refused whole: no half-grey picture is ever answered. Lossless formats come out
 //! exactly as in Pillow; JPEG and lossy WebP within a mean of 0.5 of 255. Animations give their first frame.
 
+mod bitmap;
 mod gif;
 mod jpeg;
 mod jpeg_markers;
 mod pixels;
+mod riff;
 mod still;
 
 use std::fmt;

@@ -46,14 +46,9 @@ struct Gating<'a> {
 }
 
 impl Gating<'_> {
-    /// A sample's hidden vector, of `len` numbers.
-    ///
-    /// # Safety
-    /// As of [`Shared::range`].
-    #[expect(clippy::mut_from_ref, reason = "the caller keeps tasks apart")]
-    unsafe fn hidden(&self, sample: usize, len: usize) -> &mut [f32] {
-        // SAFETY: by the caller's word
-        unsafe { self.hidden.range(sample * len..(sample + 1) * len) }
+    /// Where a sample's hidden vector of `len` numbers is.
+    fn hidden_of(sample: usize, len: usize) -> Range<usize> {
+        sample * len..(sample + 1) * len
     }
 }
 
@@ -111,7 +106,10 @@ impl<'a> Batch<'a> {
             // SAFETY: as above
             let project = |task| unsafe { self.project(&gating, task) };
             // SAFETY: as above
-            let normalise = |sample| unsafe { normalize(gating.hidden(sample, self.shape.hidden), self.parameters) };
+            let normalise = |sample| unsafe {
+                let hidden = Gating::hidden_of(sample, self.shape.hidden);
+                normalize(gating.hidden.range_mut(hidden), self.parameters);
+            };
             let mix = |task| {
                 // a unit's weights serve one sample after the other
                 let (unit, sample, part) = (task / (count * parts), task / parts % count, task % parts);
@@ -146,7 +144,7 @@ impl<'a> Batch<'a> {
         prefetch(self.packed.fc1.rows(rows(task)..rows(task + 1)));
         // SAFETY: the block lies within the batch; the variances by the caller's word
         unsafe {
-            let variances = gating.variance.range(task * block..(task + 1) * block);
+            let variances = gating.variance.range_mut(task * block..(task + 1) * block);
             (self.kernels.variances)(self.memory.x.add(offset), self.shape.pixels, variances);
         }
     }
@@ -186,7 +184,7 @@ impl<'a> Batch<'a> {
         let (width, blocks) = (self.packed.unit(), self.packed.blocks());
         let blocks = unit * width..((unit + 1) * width).min(blocks);
         // SAFETY: by the caller's word
-        let hidden = unsafe { gating.hidden(sample, self.shape.hidden) };
+        let hidden = unsafe { gating.hidden.range(Gating::hidden_of(sample, self.shape.hidden)) };
         let matrices = buffers.panels.take(blocks.clone().map(|index| self.packed.matrix(index).len()).sum());
         self.combine(blocks.clone(), hidden, matrices);
         let start = (gating.samples.start + sample) * self.sample_len();

@@ -91,7 +91,8 @@ impl Sample<'_> {
             let lines = Shared::new(block.weights.copy(lines));
             let start = Shared::new(zeroed(start, block.scale.len()));
             // SAFETY: each task has its own part
-            let sums = |part| unsafe { self.sums(part, parts, totals.range(part * 2 * count..(part + 1) * 2 * count)) };
+            let sums =
+                |part| unsafe { self.sums(part, parts, totals.range_mut(part * 2 * count..(part + 1) * 2 * count)) };
             // SAFETY: one task, after all sums
             let gate = |_| unsafe {
                 let gates = own.all_mut();

@@ -9,6 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ce_op::{Parallel, Parameters, Shape};
 
+/// Shapes that are drawn for a property; Miri takes seconds for each.
+pub const CASES: u32 = if cfg!(miri) { 3 } else { 200 };
+
+/// By how much drawn pictures are smaller.
+pub const SHRINKS: usize = if cfg!(miri) { 10 } else { 1 };
+
 /// A block with its input.
 #[derive(Debug, Clone)]
 pub struct Case {

@@ -1,12 +1,15 @@
 //! The rewriting of networks and the reading of plan files, for the fuzzer alone.
 
-use std::io::Cursor;
+use std::fs::File;
 
 use prost::Message;
 
 use super::rewrite::Unknown;
 use super::{cache, imports, quantized, rewrite};
+use crate::model::external::elsewhere_of;
 use crate::model::graph::GraphSummary;
+use crate::model::runtime;
+use crate::model::wire::Wire;
 pub use crate::model::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
     attribute_proto, tensor_proto, tensor_shape_proto, type_proto,
@@ -27,13 +30,20 @@ pub fn rewrite_quantized(model: &mut ModelProto) -> Coverage {
 
 /// The network of an ONNX file. What a load reads of the file beside it is read too.
 pub fn decode(bytes: &[u8]) -> Option<ModelProto> {
-    let _ = imports::find(Cursor::new(bytes), "ai.cenet");
+    let _ = imports::find(Wire::of(bytes), "ai.cenet");
+    let _ = elsewhere_of(Wire::of(bytes));
     let _ = GraphSummary::parse(bytes);
     ModelProto::decode(bytes).ok()
 }
 
-/// Reads `bytes` as a plan's file, and once more behind the checksum that they should have.
-pub fn read_plan(bytes: &[u8]) {
-    let _ = cache::parse(bytes);
-    let _ = cache::parse(&[cache::checksum(bytes).as_bytes(), bytes].concat());
+/// Reads a plan's file.
+pub fn read_plan(file: &File) {
+    runtime::environment().expect("the runtime");
+    let _ = cache::parse(file);
+}
+
+/// What stands before a plan's `head`: its length and its checksum.
+pub fn before_head(head: &[u8]) -> Vec<u8> {
+    let sum = blake3::hash(head);
+    [&(head.len() as u64).to_le_bytes()[..], sum.as_bytes()].concat()
 }

@@ -15,11 +15,11 @@ mod optimised;
 mod quantized;
 mod rewrite;
 mod values;
+mod weights;
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use ce_op::onnx::DOMAIN;
 use ndarray::ArrayD;
@@ -28,6 +28,7 @@ use serde::Serialize;
 
 pub use rewrite::Coverage;
 use rewrite::Unknown;
+pub(super) use weights::Split;
 
 use super::golden::is_close;
 use super::onnx::tensor_proto::DataLocation;
@@ -57,11 +58,11 @@ impl Default for PlanOptions {
 }
 
 /// A rewritten network.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 struct Plan {
     coverage: Coverage,
-    /// An ONNX file; empty where nothing is rewritten.
-    network: Arc<[u8]>,
+    /// Empty where nothing is rewritten.
+    network: Split,
 }
 
 /// Where a plan comes from, or why there is none.
@@ -98,7 +99,7 @@ impl Network {
         }
         match find_or_make(directory, options) {
             Ok((plan, origin)) => {
-                let plan = Some(plan).filter(|plan| !plan.network.is_empty());
+                let plan = Some(plan).filter(|plan| !plan.network.graph.is_empty());
                 Self { path: directory.model_path(), plan, origin }
             }
             Err(error) => {
@@ -177,9 +178,9 @@ fn make(directory: &ModelDirectory) -> LoadResult<Plan> {
         let mut graph = decode(&path, &optimised)?;
         let coverage = rewrite::rewrite(&mut graph, block, unknown).and(quantized);
         if coverage.blocked + coverage.quantized == 0 {
-            return Ok(Plan { coverage, network: Arc::default() });
+            return Ok(Plan { coverage, network: Split::default() });
         }
-        let network: Arc<[u8]> = graph.encode_to_vec().into();
+        let network = Split::of(graph).map_err(|error| LoadError::Plan(error.to_string()))?;
         let mut planned = OnnxSession::load_planned(&path, &network, &SessionOptions::default())?;
         let tolerance = if coverage.quantized > 0 { QUANTIZED_TOLERANCE } else { TOLERANCE };
         compare(directory, &mut session, &mut planned, tolerance)?;

@@ -33,6 +33,8 @@ impl<'a> GifPicture<'a> {
         if let Some(bytes) = NonZeroU64::new(limits.decoder_bytes()) {
             options.set_memory_limit(MemoryLimit::Bytes(bytes));
         }
+        // extensions that nobody knows are passed over
+        options.allow_unknown_blocks(true);
         let mut decoder = options.read_info(bytes).map_err(refused)?;
         let info = decoder.next_frame_info().map_err(refused)?;
         let info = info.ok_or_else(|| damaged(Format::Gif, "it has no frame"))?;

@@ -1,6 +1,8 @@
 //! PNG, WebP, BMP and TIFF through the `image` crate's decoders, brought to 8-bit RGB.
 
 use std::io::Cursor;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::codecs::bmp::BmpDecoder;
 use image::codecs::png::PngDecoder;
@@ -9,14 +11,19 @@ use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageError, ImageResult, Limits, RgbImage};
 
+use super::bitmap::Bitmap;
 use super::pixels::blend;
-use super::{DecodeLimits, DecodePolicy, Format, damaged, unsupported};
+use super::{DecodeLimits, DecodePolicy, Format, damaged, riff, unsupported};
 use crate::error::{ErrorKind, InferError, Result};
 use crate::manifest::SixteenBitPolicy;
+
+/// Where a PNG's head has its depth and colour type.
+const PNG_KIND: Range<usize> = 24..26;
 
 /// A picture whose header was read.
 pub(super) struct StillPicture<'a> {
     format: Format,
+    bytes: &'a [u8],
     decoder: Box<dyn ImageDecoder + 'a>,
 }
 
@@ -24,10 +31,12 @@ impl<'a> StillPicture<'a> {
     pub(super) fn open(format: Format, bytes: &'a [u8], limits: &DecodeLimits) -> Result<Self> {
         let mut allocation = Limits::no_limits();
         allocation.max_alloc = Some(limits.decoder_bytes());
-        let mut decoder = open(format, bytes, allocation.clone()).map_err(|error| refused(format, &error))?;
+        let mut decoder =
+            calmly(format, || open(format, bytes, allocation.clone()).map_err(|error| refused(format, &error)))?;
         limits.check(format, decoder.dimensions())?;
         decoder.set_limits(allocation).map_err(|error| refused(format, &error))?;
-        Ok(Self { format, decoder })
+        check_whole(format, bytes)?;
+        Ok(Self { format, bytes, decoder })
     }
 
     pub(super) fn format(&self) -> Format {
@@ -44,7 +53,19 @@ impl<'a> StillPicture<'a> {
     }
 
     pub(super) fn read(self, policy: DecodePolicy) -> Result<RgbImage> {
+        let (format, bytes) = (self.format, self.bytes);
+        let mut rgb = calmly(format, || self.read_rgb(policy))?;
+        if format == Format::Bmp
+            && let Some(bitmap) = Bitmap::open(bytes)
+        {
+            bitmap.widen_as_pillow(&mut rgb);
+        }
+        Ok(rgb)
+    }
+
+    fn read_rgb(self, policy: DecodePolicy) -> Result<RgbImage> {
         let (format, (width, height), color) = (self.format, self.decoder.dimensions(), self.decoder.color_type());
+        let keyed = color == ColorType::La16 && format == Format::Png && self.bytes.get(PNG_KIND) == Some(&[16, 0]);
         let mut rgb = RgbImage::new(width, height);
         if color == ColorType::Rgb8 {
             self.decoder.read_image_boxed(&mut rgb).map_err(|error| refused(format, &error))?;
@@ -53,9 +74,28 @@ impl<'a> StillPicture<'a> {
         let bytes = usize::try_from(self.decoder.total_bytes()).map_err(|error| unsupported(format, error))?;
         let mut samples = vec![0; bytes];
         self.decoder.read_image_boxed(&mut samples).map_err(|error| refused(format, &error))?;
+        if keyed {
+            each(&samples, &mut rgb, |sample| keyed_grey(sample, policy));
+            return Ok(rgb);
+        }
         convert(&samples, color, policy, &mut rgb).ok_or_else(|| unsupported(format, format_args!("{color:?}")))?;
         Ok(rgb)
     }
+}
+
+/// Refuses what a decoder would fill up, or take for something else.
+fn check_whole(format: Format, bytes: &[u8]) -> Result<()> {
+    match format {
+        Format::Bmp => Bitmap::open(bytes).map_or(Ok(()), |bitmap| bitmap.check()),
+        Format::WebP if !riff::is_complete(bytes) => Err(damaged(format, "its end is missing")),
+        _ => Ok(()),
+    }
+}
+
+/// A decoder that breaks down over a file takes nothing else with it, and the file is at fault.
+fn calmly<T>(format: Format, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // the decoder is gone with the panic
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(damaged(format, "its decoder broke down over it")))
 }
 
 fn open(format: Format, bytes: &[u8], limits: Limits) -> ImageResult<Box<dyn ImageDecoder + '_>> {
@@ -103,6 +143,11 @@ fn each<const SIZE: usize>(samples: &[u8], rgb: &mut RgbImage, pixel: impl Fn(&[
 fn upper_bytes<const BYTES: usize, const CHANNELS: usize>(sample: &[u8; BYTES]) -> [u8; CHANNELS] {
     const { assert!(BYTES == 2 * CHANNELS) };
     std::array::from_fn(|channel| u16::from_ne_bytes([sample[2 * channel], sample[2 * channel + 1]]).to_be_bytes()[0])
+}
+
+/// 16-bit grey of which one value is transparent.
+fn keyed_grey(&[a, b, opacity, _]: &[u8; 4], policy: DecodePolicy) -> [u8; 3] {
+    blend([grey_of_16_bits(u16::from_ne_bytes([a, b]), policy.sixteen_bit); 3], opacity, policy.alpha)
 }
 
 /// Pillow takes 16-bit grey for a count and cuts it off at 255.
