@@ -8,12 +8,12 @@ use super::rewrite::Unknown;
 use super::{cache, imports, quantized, rewrite};
 use crate::model::external::elsewhere_of;
 use crate::model::graph::GraphSummary;
-use crate::model::runtime;
-use crate::model::wire::Wire;
 pub use crate::model::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
     attribute_proto, tensor_proto, tensor_shape_proto, type_proto,
 };
+use crate::model::runtime;
+use crate::model::wire::Wire;
 
 pub use super::rewrite::Coverage;
 
