@@ -61,8 +61,12 @@ const EXTERNAL_DATA: u64 = 13;
 /// # Errors
 /// When it can't be read or is no ONNX file.
 pub(super) fn elsewhere(path: &Path) -> io::Result<Vec<Elsewhere>> {
+    elsewhere_of(Wire::open(path)?)
+}
+
+/// The same of a model's message.
+pub(super) fn elsewhere_of(mut file: Wire<impl Read + Seek>) -> io::Result<Vec<Elsewhere>> {
     let mut found = Vec::new();
-    let mut file = Wire::open(path)?;
     let end = file.end();
     collect(&mut file, Message::Model, end, MAX_DEPTH, &mut found)?;
     Ok(found)

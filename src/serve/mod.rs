@@ -33,4 +33,4 @@ pub use doors::{Listeners, app, grpc_app};
 pub use run::run;
 pub use state::AppState;
 #[cfg(fuzzing)]
-pub use v2::fuzz_v2_body;
+pub use {body::fuzz_pictures, v2::fuzz_v2_body};

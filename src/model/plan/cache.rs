@@ -90,7 +90,7 @@ pub(super) fn read(path: &Path) -> Option<Plan> {
     }
 }
 
-fn parse(file: &File) -> io::Result<Plan> {
+pub(super) fn parse(file: &File) -> io::Result<Plan> {
     let length = file.metadata()?.len();
     let mut start = [0; HEAD];
     file.read_exact_at(&mut start, 0)?;

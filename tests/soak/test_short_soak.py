@@ -1,0 +1,18 @@
+"""A short soak: every kind of traffic, every answer looked at; what grows slowly is for `make soak` to see."""
+
+from pathlib import Path
+
+import soak
+from traffic import KINDS, name_of
+
+
+def test_every_answer_is_right(tmp_path: Path):
+    asked = ["--seconds", "20", "--rate", "20", "--burst-seconds", "8", "--reload-seconds", "2"]
+    run = soak.Run(soak.options([*asked, "--output", str(tmp_path)]))
+    world = run.run()
+    assert run.conclude(world) == 0, run.faults + world.tally.wrongs
+    asked_of = world.tally.outcomes.keys()
+    assert asked_of >= {name_of(kind) for kind in KINDS} | {"burst", "reload"}
+    assert {"loaded", "unloaded", "model_refused"} <= world.tally.outcomes["reload"].keys()
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"samples.csv", "summary.md", "wrong.txt"}
