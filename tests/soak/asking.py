@@ -6,16 +6,20 @@ from typing import Any
 import aiohttp
 
 from expected import THRESHOLD, TOP_K, boxes_of, labels_of
-from subject import COMING
+from subject import COMING, DETECTOR
 from tally import WrongAnswerError
 from world import World
 
-CLASSIFY = "/classify"
-DETECT = f"/detect?threshold={THRESHOLD}"
-
 
 def classify_path(model: str, top_k: int = TOP_K) -> str:
-    return f"{CLASSIFY}?model={model}&top_k={top_k}"
+    return f"/classify?model={model}&top_k={top_k}"
+
+
+def detect_path(model: str, threshold: float = THRESHOLD) -> str:
+    return f"/detect?model={model}&threshold={threshold}"
+
+
+DETECT = detect_path(DETECTOR)
 
 
 class NotThereError(Exception):

@@ -4,15 +4,11 @@ import asyncio
 import time
 from collections.abc import Awaitable
 
-import grpc
-
 from asking import NotThereError
-from tally import TURNED_AWAY, WrongAnswerError
 from traffic import KINDS, Kind, name_of
-from traffic.good_grpc import stable_code
 from world import World
 
-# fewer than any model's queue holds: what isn't a burst has to be let in, however busy the machine is with other things
+# fewer than a model's queue holds: whoever isn't of a burst has to be let in, however busy the machine is
 MOST_UNDER_WAY = 24
 
 
@@ -56,24 +52,15 @@ class Pace:
 
 
 async def one(world: World, name: str, kind: Kind) -> None:
-    """Makes one request and counts what became of it. In a burst any may be turned away; all else is wrong."""
-    begun, overload = time.monotonic(), world.overload_seen_from()
+    """Makes one request and counts what became of it; whatever isn't foreseen is wrong."""
+    begun = time.monotonic()
     try:
         outcome = await kind(world)
     except NotThereError:
         outcome = "not there"
     except Exception as error:
-        if code_of(error) != "overloaded" or not overload():
-            return world.tally.wrong(name, repr(error))
-        outcome = TURNED_AWAY
+        return world.tally.wrong(name, repr(error))
     return world.tally.count(name, outcome, time.monotonic() - begun)
-
-
-def code_of(error: Exception) -> str | None:
-    """The stable code that a failure tells of."""
-    if isinstance(error, grpc.aio.AioRpcError):
-        return stable_code(error)
-    return error.code if isinstance(error, WrongAnswerError) else None
 
 
 async def each_kind_once(world: World) -> None:

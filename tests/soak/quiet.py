@@ -1,8 +1,8 @@
 """The quiet run: the right answers, asked one after the other before anything else happens."""
 
-from asking import ask, classify_path, code_of
+from asking import ask, classify_path, code_of, detect_path
 from expected import THRESHOLD_QUIET, TOP_K_QUIET, boxes_of, labels_of
-from subject import CHANGING, COMING, LARGE, STEADY, VARIANTS
+from subject import CHANGING, COMING, DETECTOR, LARGE, STEADY, VARIANTS
 from world import World
 
 
@@ -16,7 +16,7 @@ async def learn(world: World) -> None:
             answer = await ask(world, classify_path(model, TOP_K_QUIET), file)
             world.truth.labels[model, name] = [labels_of(answer)]
         world.truth.labels[CHANGING, name] = [answers for one in VARIANTS for answers in world.truth.labels[one, name]]
-        answer = await ask(world, f"/detect?threshold={THRESHOLD_QUIET}", file)
+        answer = await ask(world, detect_path(DETECTOR, THRESHOLD_QUIET), file)
         world.truth.boxes[name] = boxes_of(answer)
 
 

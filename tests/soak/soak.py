@@ -70,6 +70,7 @@ class Run:
     async def drive(self, world: World) -> None:
         watch, pace = Watch(world, samples=self.samples), Pace(world)
         await each_kind_once(world)
+        await events.each_once(world)
         await for_seconds(
             self.asked.seconds,
             pace.requests(self.asked.rate),

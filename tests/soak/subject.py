@@ -11,6 +11,9 @@ from serving import CHECKOUT, Server, serving
 STEADY = "ce_resnet_caltech101"
 LARGE = "ce_efficientnet_lite0"
 DETECTOR = "ce_fcos_bccd"
+# a detector whose queue holds but a few pictures: what bursts meet
+CROWDED = "crowded"
+QUEUE_LENGTH = 8
 # its folder holds now one network, now the other
 CHANGING = "changing"
 VARIANTS = {"float": CHECKOUT / "tests/data/models/tiny_ce", "int8": CHECKOUT / "tests/data/quantized/tiny_ce_int8"}
@@ -31,6 +34,9 @@ class Repository:
         self.root = root
         for name in (STEADY, LARGE, DETECTOR):
             shutil.copytree(CHECKOUT / "models" / name, root / name)
+        shutil.copytree(root / DETECTOR, root / CROWDED)
+        with (root / CROWDED / "1/model.toml").open("a") as manifest:
+            manifest.write(f"\n[batching]\nqueue_length = {QUEUE_LENGTH}\n")
         shutil.copytree(VARIANTS["float"], root / COMING)
         for name, folder in VARIANTS.items():
             shutil.copytree(folder, root / name)
@@ -60,6 +66,6 @@ def subject(*options: str) -> Iterator[tuple[Server, Repository]]:
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         repository = Repository(Path(folder))
         limits = ["--model-control", "explicit", "--max-body-bytes", str(MAX_BODY_BYTES)]
-        limits += ["--request-timeout-ms", str(REQUEST_TIMEOUT_MS)]
+        limits += ["--request-timeout-ms", str(REQUEST_TIMEOUT_MS), "--default-model", f"{DETECTOR},{LARGE}"]
         with serving(repository.root, *limits, *options) as server:
             yield server, repository

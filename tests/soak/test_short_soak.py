@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import soak
+from tally import TURNED_AWAY
 from traffic import KINDS, name_of
 
 
@@ -11,8 +12,9 @@ def test_every_answer_is_right(tmp_path: Path):
     run = soak.Run(soak.options([*asked, "--output", str(tmp_path)]))
     world = run.run()
     assert run.conclude(world) == 0, run.faults + world.tally.wrongs
-    asked_of = world.tally.outcomes.keys()
-    assert asked_of >= {name_of(kind) for kind in KINDS} | {"burst", "reload"}
-    assert {"loaded", "unloaded", "model_refused"} <= world.tally.outcomes["reload"].keys()
+    outcomes = world.tally.outcomes
+    assert outcomes.keys() >= {name_of(kind) for kind in KINDS} | {"burst", "reload"}
+    assert outcomes["burst.detect"].keys() == {"ok", TURNED_AWAY}
+    assert outcomes["reload"].keys() == {"loaded", "unloaded", "model_refused"}
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {"samples.csv", "summary.md", "wrong.txt"}

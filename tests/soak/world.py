@@ -1,7 +1,6 @@
 """What all traffic shares."""
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,18 +52,10 @@ class World:
     truth: Truth = field(default_factory=Truth)
     tally: Tally = field(default_factory=Tally)
     coming: Presence = field(default_factory=Presence)
-    # bursts under way, and those that have begun so far
-    bursting: int = 0
-    bursts: int = 0
 
     @property
     def url(self) -> str:
         return self.server.url
-
-    def overload_seen_from(self) -> Callable[[], bool]:
-        """Call what this gives at a request's end: it says whether a burst was under way at any time of it."""
-        bursting, bursts = self.bursting, self.bursts
-        return lambda: bursting > 0 or self.bursts > bursts
 
     def picture(self) -> tuple[str, bytes]:
         return self.random.choice(list(self.pictures.items()))
