@@ -3,6 +3,8 @@
 PYTHON ?= python3
 CARGO ?= cargo
 FUZZ_SECONDS ?= 600
+FUZZ_TARGET ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+SOAK_SECONDS ?= 600
 MIRI := MIRIFLAGS='-Zmiri-disable-isolation -Zmiri-deterministic-floats' $(CARGO) +nightly miri test --locked --package ce-op --target-dir target/miri
 IMAGE ?= cenet-serve
 
@@ -16,6 +18,9 @@ CLIENTS_VENV := .cache/clients-venv
 PAGE_VENV := .cache/page-venv
 DEPLOY_VENV := .cache/deploy-venv
 OPENAPI_VENV := .cache/openapi-venv
+AUDIT_VENV := .cache/audit-venv
+TOOLS := .cache/tools
+SOAK_VENV := .cache/soak-venv
 OFFICIAL_MODEL := .cache/official-format/1
 DEBUG_BINARY := $(abspath target/debug/cenet-serve)
 # data sets that some tests look at and pass over without
@@ -60,9 +65,9 @@ $(GPU_RUNTIME): scripts/onnxruntime-gpu.txt scripts/fetch_onnxruntime.py
 .PHONY: fixtures
 fixtures: $(FIXTURES) ## draw the test pictures, with Pillow's answers for them
 
-$(FIXTURES): scripts/make_fixtures.py scripts/fixtures-requirements.txt
+$(FIXTURES): scripts/make_fixtures.py scripts/fixtures/requirements.lock
 	$(PYTHON) -m venv --clear $(FIXTURES_VENV)
-	$(FIXTURES_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/fixtures-requirements.txt
+	$(FIXTURES_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement scripts/fixtures/requirements.lock
 	$(FIXTURES_VENV)/bin/python scripts/make_fixtures.py $(@D)
 
 .PHONY: torture
@@ -79,15 +84,39 @@ lint: $(RUNTIME) ## check formatting, lints, documentation and which rooms name 
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
 	scripts/check_rooms.sh
 
+.PHONY: audit
+audit: $(AUDIT_VENV)/installed $(TOOLS)/bin/cargo-deny ## hold what we build on against deny.toml, and against advisories where these can be reached
+	scripts/audit.sh $(TOOLS)/bin/cargo-deny $(AUDIT_VENV)/bin/pip-audit
+
+.PHONY: sbom
+sbom: $(AUDIT_VENV)/installed $(TOOLS)/bin/cargo-cyclonedx ## write what the programs are made of into target/sbom, as CycloneDX
+	scripts/sbom.sh $(TOOLS)/bin/cargo-cyclonedx $(AUDIT_VENV)/bin/cyclonedx-py
+
+# they run for seconds and are built for minutes: quickly built is what counts
+$(TOOLS)/bin/cargo-deny: INSTALLED := cargo-deny@0.20.2
+$(TOOLS)/bin/cargo-cyclonedx: INSTALLED := cargo-cyclonedx@0.5.9
+$(TOOLS)/bin/%:
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		$(CARGO) install --quiet --locked --root $(TOOLS) $(INSTALLED)
+
+$(AUDIT_VENV)/installed: scripts/audit/requirements.lock
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	touch $@
+
 .PHONY: bench
 bench: $(RUNTIME) ## measure the operator, decoding with preprocessing, serving, and what CE costs a network: docs/performance.md
 	CENET_BENCH_REPORT=docs/performance.md $(CARGO) bench --workspace --locked --benches
 
 # the fuzzer's instrumentation is not stable Rust, but stable compilers have it
 .PHONY: fuzz
-fuzz: ## fuzz the parser of /v2 bodies for FUZZ_SECONDS (600); needs `cargo install cargo-fuzz`
-	mkdir -p fuzz/corpus && tar -xzf fuzz/seeds/v2_body_corpus.tar.gz -C fuzz/corpus
-	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none v2_body fuzz/corpus/v2_body fuzz/seeds/v2_body -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024
+fuzz: $(RUNTIME) $(addprefix fuzz-,$(FUZZ_TARGET)) ## fuzz each target, or FUZZ_TARGET alone, for FUZZ_SECONDS (600); needs `cargo install cargo-fuzz`
+
+fuzz-%:
+	mkdir -p fuzz/corpus/$*
+	if [ -e fuzz/seeds/$*_corpus.tar.gz ]; then tar -xzf fuzz/seeds/$*_corpus.tar.gz -C fuzz/corpus; fi
+	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none $* fuzz/corpus/$* fuzz/seeds/$* -- \
+		-max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -timeout=10
 
 # with the compiler's own instructions and with AVX2's; what calls ONNX Runtime is left out
 .PHONY: miri
@@ -122,11 +151,18 @@ test-python: python $(RUNTIME) ## test training and export, and the authors' own
 	$(CARGO) test --locked --test official_network -- --nocapture
 
 .PHONY: test-clients
-test-clients: $(CLIENTS_VENV)/installed $(RUNTIME) ## drive the server with Triton's clients and with hostile bodies, and run the examples
-	$(CLIENTS_VENV)/bin/ruff check tests/clients examples
-	$(CLIENTS_VENV)/bin/ruff format --check tests/clients examples
+test-clients: $(CLIENTS_VENV)/installed $(RUNTIME) $(FIXTURES) ## drive the server with Triton's clients and with hostile bodies, run the examples, soak for a minute
+	$(CLIENTS_VENV)/bin/ruff check tests/clients tests/soak examples
+	$(CLIENTS_VENV)/bin/ruff format --check tests/clients tests/soak examples
 	$(CARGO) build --locked
 	CENET_SERVE_BINARY=$(DEBUG_BINARY) $(CLIENTS_VENV)/bin/python -m pytest -q tests/clients
+	CENET_SERVE_BINARY=$(DEBUG_BINARY) $(CLIENTS_VENV)/bin/python -m pytest -q --override-ini pythonpath=tests/clients tests/soak
+
+# the soak starts the server as the clients' tests do
+.PHONY: soak
+soak: build $(SOAK_VENV)/installed $(FIXTURES) ## soak the server in mixed traffic for SOAK_SECONDS (600); fails if an answer is wrong or anything grows
+	CENET_SERVE_BINARY=$(abspath target/release/cenet-serve) PYTHONPATH=tests/clients \
+		$(SOAK_VENV)/bin/python tests/soak/soak.py --seconds $(SOAK_SECONDS) $(SOAK_OPTIONS)
 
 # the page's tests start the server as the clients' do
 .PHONY: test-page

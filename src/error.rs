@@ -29,12 +29,24 @@ pub enum Rejection {
     Draining,
     /// The request's time was up.
     Deadline,
+    /// The API key was used more often than it may be.
+    RateLimited,
+    /// As many clients are connected as may be.
+    Connections,
 }
 
 impl Rejection {
     /// Each of them.
-    pub const ALL: [Self; 6] =
-        [Self::QueueFull, Self::ServerFull, Self::Memory, Self::NotReady, Self::Draining, Self::Deadline];
+    pub const ALL: [Self; 8] = [
+        Self::QueueFull,
+        Self::ServerFull,
+        Self::Memory,
+        Self::NotReady,
+        Self::Draining,
+        Self::Deadline,
+        Self::RateLimited,
+        Self::Connections,
+    ];
 
     /// Its name in metrics.
     pub fn reason(self) -> &'static str {
@@ -45,6 +57,8 @@ impl Rejection {
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
             Self::Deadline => "deadline",
+            Self::RateLimited => "rate_limited",
+            Self::Connections => "connections",
         }
     }
 }

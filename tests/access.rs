@@ -88,9 +88,9 @@ async fn without_a_key_there_is_only_health() {
 async fn what_is_open_is_the_operators_choice() {
     let (engine, _) = guarded(&[OpenRoute::Metrics, OpenRoute::Page]);
     let service = serving(&engine);
-    let statuses = ["/metrics", "/", "/page/app.js", "/healthz", "/v1/models"]
+    let statuses = ["/metrics", "/", "/page/app.js", "/openapi.json", "/healthz", "/v1/models"]
         .map(async |path| ask(&service, "GET", path, &[]).await.status.as_u16());
-    assert_eq!(futures_util::future::join_all(statuses).await, [200, 200, 200, 401, 401]);
+    assert_eq!(futures_util::future::join_all(statuses).await, [200, 200, 200, 200, 401, 401]);
 }
 
 #[tokio::test]

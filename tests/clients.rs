@@ -5,24 +5,11 @@ mod support;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cenet_serve::infer::Engine;
-use cenet_serve::model::Repository;
-use cenet_serve::serve::{self, Listeners};
 use futures_util::StreamExt;
-use support::{MeanColor, blue_png, config, model};
+use support::blue_png;
+use support::listening::listen;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-
-async fn start(arguments: &[&str]) -> (SocketAddr, tokio::task::JoinHandle<std::io::Result<()>>) {
-    let config = config(arguments);
-    let engine = Engine::new(Repository::of(model("colors", MeanColor, 64)), &config.limits).expect("threads");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    let listeners = Listeners { http: listener, grpc: None };
-    let server =
-        tokio::spawn(async move { serve::run(&config, engine, listeners, futures_util::stream::pending()).await });
-    (address, server)
-}
+use tokio::net::TcpStream;
 
 fn post_head(length: usize) -> Vec<u8> {
     format!("POST /classify HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n").into_bytes()
@@ -86,7 +73,7 @@ fn open_files() -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_bad_clients_leave_nothing_behind() {
     let quick = ["--request-timeout-ms", "1000", "--header-timeout-ms", "1000", "--idle-timeout-ms", "1"];
-    let (address, server) = start(&quick).await;
+    let (address, server) = listen(&quick).await;
     assert!(ask(address).await.starts_with("HTTP/1.1 200"));
     let before = open_files();
     let slow_head = || b"POST /classify HTTP/1.1\r\nx".to_vec();

@@ -68,11 +68,15 @@ impl FromStr for Key {
         };
         Ok(Self {
             name: name.into(),
-            roles: roles.split('+').map(str::parse).collect::<Result<_, _>>()?,
+            roles: parse_roles(roles).ok_or("a key's roles are infer, admin and metrics, with + between them")?,
             sha256: parse_hash(hash).ok_or("a key's hash is 64 hexadecimal digits; `cenet-serve key new` makes one")?,
             rate: rate.map(parse_rate).transpose()?,
         })
     }
+}
+
+fn parse_roles(text: &str) -> Option<Vec<Role>> {
+    text.split('+').map(|role| role.parse().ok()).collect()
 }
 
 fn parse_hash(text: &str) -> Option<[u8; 32]> {
@@ -138,6 +142,7 @@ mod tests {
             format!("camera infer {hash} 0/s"),
             format!("camera infer {hash} 5"),
             "camera infer cenet_secretsecretsecret".to_owned(),
+            format!("camera cenet_secretsecretsecret {hash}"),
         ];
         for line in cases {
             let error = line.parse::<Key>().expect_err("refused");

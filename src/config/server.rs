@@ -31,6 +31,11 @@ pub struct ServerOptions {
     #[arg(long, env = "CENET_DRAIN_TIMEOUT_S", value_name = "SECONDS", default_value_t = 30)]
     pub drain_timeout_s: u64,
 
+    /// Clients that may be connected at once, by all ports; further ones are told 503 and hung up on
+    #[arg(long, env = "CENET_MAX_CONNECTIONS", value_name = "N", default_value_t = 4096,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: u32,
+
     /// Milliseconds that a client may take over a request's head
     #[arg(long, env = "CENET_HEADER_TIMEOUT_MS", value_name = "MS", default_value_t = 10_000,
           value_parser = clap::value_parser!(u64).range(1..))]

@@ -44,14 +44,21 @@ impl GraphSummary {
     /// [`LoadError::Read`] or, when it is no ONNX file, [`LoadError::Session`].
     pub fn read(path: &Path) -> LoadResult<Self> {
         let bytes = std::fs::read(path).map_err(LoadError::read(path))?;
-        let broken = |message: String| LoadError::Session { path: path.to_path_buf(), message };
-        let model = onnx::ModelProto::decode(bytes.as_slice()).map_err(|error| broken(error.to_string()))?;
-        let graph = model.graph.as_ref().ok_or_else(|| broken("the file holds no graph".into()))?;
+        Self::parse(&bytes).map_err(|message| LoadError::Session { path: path.to_path_buf(), message })
+    }
+
+    /// The same of the file's bytes.
+    ///
+    /// # Errors
+    /// Why they are no ONNX file.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let model = onnx::ModelProto::decode(bytes).map_err(|error| error.to_string())?;
+        let graph = model.graph.as_ref().ok_or("the file holds no graph")?;
         Ok(Self {
             producer: format!("{} {}", model.producer_name(), model.producer_version()).trim().to_owned(),
             opset: standard_opset(&model),
             nodes: graph.node.len(),
-            parameters: graph.initializer.iter().map(|tensor| tensor.dims.iter().product::<i64>()).sum(),
+            parameters: graph.initializer.iter().map(elements).fold(0, i64::saturating_add),
             ce_blocks: ce_blocks(graph),
         })
     }
@@ -66,6 +73,11 @@ pub(super) fn fixed_batch(path: &Path, name: &str) -> Option<i64> {
         onnx::tensor_shape_proto::dimension::Value::DimValue(length) => Some(length),
         onnx::tensor_shape_proto::dimension::Value::DimParam(_) => None,
     }
+}
+
+/// What the tensor's dimensions say, however wrong they are.
+fn elements(tensor: &onnx::TensorProto) -> i64 {
+    tensor.dims.iter().copied().fold(1, i64::saturating_mul)
 }
 
 fn standard_opset(model: &onnx::ModelProto) -> i64 {
@@ -85,7 +97,35 @@ fn ce_blocks(graph: &onnx::GraphProto) -> Vec<CeBlock> {
                 Some([groups, width, _]) => (*groups, *width),
                 _ => (0, 0),
             };
-            CeBlock { name: node.name().to_owned(), channels: groups * group_width, groups, group_width }
+            CeBlock { name: node.name().to_owned(), channels: groups.saturating_mul(group_width), groups, group_width }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dimensions_that_no_tensor_can_have_are_told_as_the_most_there_is() {
+        let whitening = onnx::TensorProto {
+            name: Some("whitening".into()),
+            dims: vec![i64::MAX, 16, 16],
+            ..onnx::TensorProto::default()
+        };
+        let block = onnx::NodeProto {
+            input: vec!["x".into(), "whitening".into()],
+            op_type: Some(NAME.into()),
+            domain: Some(DOMAIN.into()),
+            ..onnx::NodeProto::default()
+        };
+        let graph = onnx::GraphProto {
+            initializer: vec![whitening.clone(), whitening],
+            node: vec![block],
+            ..onnx::GraphProto::default()
+        };
+        let model = onnx::ModelProto { graph: Some(graph), ..onnx::ModelProto::default() };
+        let summary = GraphSummary::parse(&model.encode_to_vec()).expect("an ONNX file");
+        assert_eq!((summary.parameters, summary.ce_blocks[0].channels), (i64::MAX, i64::MAX));
+    }
 }

@@ -42,6 +42,8 @@ pub use inspect::{Inspection, inspect};
 pub use instances::{InstanceOptions, Instances};
 pub use load_error::{LoadError, LoadResult};
 pub use locate::locate;
+#[cfg(fuzzing)]
+pub use plan::fuzz;
 pub use plan::{Coverage, Network, Origin, PlanOptions};
 use profile::Profiling;
 pub use profile::{CeNodes, NodeCount, profile};

@@ -93,7 +93,7 @@ impl<R: Read + Seek> Wire<R> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl<'a> Wire<io::Cursor<&'a [u8]>> {
     /// The message that `bytes` are.
     pub(super) fn of(bytes: &'a [u8]) -> Self {

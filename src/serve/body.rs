@@ -67,6 +67,20 @@ pub(super) async fn read_all<S: Send + Sync>(request: Request, state: &S) -> Res
     body.map_err(|rejection| unreadable(rejection.into_response().status(), "the body broke off"))
 }
 
+/// Finds the pictures in a body that comes in `pieces`, as `POST /classify` does, for the fuzzer.
+///
+/// # Errors
+/// As the route's.
+#[cfg(fuzzing)]
+pub async fn fuzz_pictures(content_type: &[u8], pieces: Vec<Bytes>) -> Result<Vec<Bytes>> {
+    let pieces = futures_util::stream::iter(pieces.into_iter().map(Ok::<_, std::convert::Infallible>));
+    let mut request = Request::new(axum::body::Body::from_stream(pieces));
+    if let Ok(value) = axum::http::HeaderValue::from_bytes(content_type) {
+        request.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+    Pictures::from_request(request, &()).await.map(|pictures| pictures.images)
+}
+
 fn raw(body: Bytes) -> Result<Pictures> {
     if body.is_empty() {
         return Err(empty_body());

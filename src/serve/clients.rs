@@ -1,4 +1,4 @@
-//! Everybody who is connected, by whichever door.
+//! Everybody who is connected, by whichever door, and how many they may be.
 
 use std::convert::Infallible;
 use std::io;
@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{self, Patience};
 use super::doors::Door;
 use super::tls::Tls;
+use super::turn_away;
+use crate::error::Rejection;
+use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 
 /// The pause after a connection could not be accepted, for want of file descriptors as a rule.
@@ -20,14 +24,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Everybody who is connected.
 pub(super) struct Clients {
     patience: Patience,
+    places: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
     shutdown: Shutdown,
     tasks: TaskTracker,
 }
 
 impl Clients {
-    /// Nobody yet.
-    pub(super) fn new(patience: Patience, shutdown: Shutdown) -> Self {
-        Self { patience, shutdown, tasks: TaskTracker::new() }
+    /// Nobody yet; at most `most` at once.
+    pub(super) fn new(patience: Patience, most: u32, metrics: Arc<Metrics>, shutdown: Shutdown) -> Self {
+        Self { patience, places: Arc::new(Semaphore::new(most as usize)), metrics, shutdown, tasks: TaskTracker::new() }
     }
 
     /// How many they are.
@@ -53,7 +59,16 @@ impl Clients {
     }
 
     fn welcome(&self, stream: TcpStream, tls: Option<Arc<Tls>>, app: axum::Router) {
-        self.tasks.spawn(connection::serve(stream, tls, app, self.patience, self.shutdown.clone()));
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.metrics.record_rejection(Rejection::Connections);
+            self.tasks.spawn(turn_away::tell(stream));
+            return;
+        };
+        let serving = connection::serve(stream, tls, app, self.patience, self.shutdown.clone());
+        self.tasks.spawn(async move {
+            serving.await;
+            drop(place);
+        });
     }
 
     /// Takes who has connected already, before the doors are shut.

@@ -28,6 +28,18 @@ pub(super) struct Patience {
     pub(super) silence: Duration,
 }
 
+/// Bytes of a request's head over HTTP/1: line, names and values. Of a longer one it is told 431.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// The same over HTTP/2, as it counts them: 32 more for each field.
+const FIELD_LIST_BYTES: u32 = 64 << 10;
+
+/// Fields of a request's head over HTTP/1. Of more it is told 431.
+const FIELDS: usize = 100;
+
+/// Requests that one HTTP/2 connection may have open; further ones are refused by HTTP/2's own word for that, and come again.
+const STREAMS: u32 = 256;
+
 /// How long a client that is connected when the server stops gets to begin its request.
 const LAST_CALL: Duration = Duration::from_millis(250);
 
@@ -67,10 +79,12 @@ where
 {
     let (stream, timer) = time_heads(stream, patience.head);
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(timer).header_read_timeout(patience.head);
+    builder.http1().timer(timer).header_read_timeout(patience.head).max_buf_size(HEAD_BYTES).max_headers(FIELDS);
     // who keeps a connection or a stream open without a word answers pings, and isn't silent
     let ping = patience.silence / 3;
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(ping).keep_alive_timeout(ping);
+    let mut http2 = builder.http2();
+    http2.timer(TokioTimer::new()).keep_alive_interval(ping).keep_alive_timeout(ping);
+    http2.max_concurrent_streams(STREAMS).max_header_list_size(FIELD_LIST_BYTES);
     let answer = move |request: Request<Incoming>| app.clone().oneshot(request.map(Body::new));
     let io = TokioIo::new(stream);
     let mut connection = pin!(builder.serve_connection(io, hyper::service::service_fn(answer)));

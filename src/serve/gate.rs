@@ -34,7 +34,12 @@ pub(super) async fn admit(State(engine): State<Arc<Engine>>, request: Request, n
             response.extensions_mut().insert(Caller(name));
             response
         }
-        Err(error) => refusal(&request, error),
+        Err(error) => {
+            if let Some(rejection) = error.rejection {
+                engine.metrics.record_rejection(rejection);
+            }
+            refusal(&request, error)
+        }
     }
 }
 
@@ -46,7 +51,7 @@ fn needed(route: &str, method: &Method) -> (Role, Option<OpenRoute>) {
         || (route.starts_with("/v1/models/") || route == "/v1/log") && !method.is_safe();
     match route {
         "/metrics" => (Role::Metrics, Some(OpenRoute::Metrics)),
-        "/" | "/page/{name}" => (Role::Infer, Some(OpenRoute::Page)),
+        "/" | "/page/{name}" | "/docs" | "/docs/{name}" | "/openapi.json" => (Role::Infer, Some(OpenRoute::Page)),
         _ if is_probe(route) => (Role::Infer, Some(OpenRoute::Health)),
         _ if changes_server => (Role::Admin, None),
         _ => (Role::Infer, None),

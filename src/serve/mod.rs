@@ -25,6 +25,7 @@ mod spans;
 mod state;
 mod status;
 mod tls;
+mod turn_away;
 mod unread;
 mod v2;
 
@@ -32,4 +33,4 @@ pub use doors::{Listeners, app, grpc_app};
 pub use run::run;
 pub use state::AppState;
 #[cfg(fuzzing)]
-pub use v2::fuzz_v2_body;
+pub use {body::fuzz_pictures, v2::fuzz_v2_body};

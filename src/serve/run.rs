@@ -17,7 +17,6 @@ use crate::config::{ModelControl, ServeConfig};
 use crate::infer::Engine;
 use crate::model::watch;
 use crate::monitor::monitor;
-use crate::shutdown::Shutdown;
 use crate::telemetry::Tracer;
 
 /// How long answers that tell of the end get to reach their clients.
@@ -47,7 +46,7 @@ pub async fn run(
     }
     let mut state = AppState::new(Arc::clone(&engine), &config.limits);
     state.cors_origins = config.access.cors_origin.clone().into();
-    let outcome = serve(config, &engine.shutdown, open(listeners, tls.as_ref(), &state), signals).await;
+    let outcome = serve(config, &engine, open(listeners, tls.as_ref(), &state), signals).await;
     drop(care);
     engine.tracer.shut_down().await;
     outcome
@@ -55,11 +54,13 @@ pub async fn run(
 
 async fn serve(
     config: &ServeConfig,
-    shutdown: &Shutdown,
+    engine: &Engine,
     doors: Vec<Door>,
     signals: impl Stream<Item = ()>,
 ) -> io::Result<()> {
-    let clients = Clients::new(patience(config), shutdown.clone());
+    let shutdown = &engine.shutdown;
+    let most = config.server.max_connections;
+    let clients = Clients::new(patience(config), most, Arc::clone(&engine.metrics), shutdown.clone());
     let mut signals = std::pin::pin!(signals.chain(futures_util::stream::pending()));
     tokio::select! {
         never = clients.accept(&doors) => match never {},

@@ -5,6 +5,7 @@ pub mod deployed;
 pub mod documented;
 pub mod fake;
 pub mod grpc;
+pub mod listening;
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};

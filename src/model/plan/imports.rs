@@ -22,7 +22,7 @@ pub(super) fn imports(path: &Path, domain: &str) -> io::Result<bool> {
     }
 }
 
-fn find(mut file: Wire<impl Read + Seek>, domain: &str) -> io::Result<bool> {
+pub(super) fn find(mut file: Wire<impl Read + Seek>, domain: &str) -> io::Result<bool> {
     while let Some(field) = file.next(file.end())? {
         if field.number != OPSET_IMPORT {
             file.skip(field.length)?;

@@ -7,6 +7,8 @@
 //! network without CE blocks has no plan, and pays for none.
 
 mod cache;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod imports;
 mod layout;
 mod optimised;

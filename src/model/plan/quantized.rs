@@ -154,7 +154,8 @@ fn replace(graph: &mut GraphProto, chains: &[Chain]) {
         }
     }
     let readers = readers(graph, &graph.node);
-    graph.node.retain(|node| !is(node, "", "DequantizeLinear") || readers.contains_key(&node.output[0]));
+    let idle = |node: &NodeProto| node.output.iter().all(|name| !readers.contains_key(name));
+    graph.node.retain(|node| !(is(node, "", "DequantizeLinear") && idle(node)));
 }
 
 impl Chain {

@@ -101,8 +101,8 @@ struct Pending {
 
 struct Rewriting {
     values: Values,
-    /// Values that graphs within nodes read: they keep their names.
-    captured: HashSet<String>,
+    /// Values that graphs within nodes read, or whoever runs the graph: they keep their names.
+    kept: HashSet<String>,
     block: usize,
     unknown: Unknown,
     /// Values in rows that are there in blocks too.
@@ -117,9 +117,10 @@ struct Rewriting {
 
 impl Rewriting {
     fn of(graph: &GraphProto, block: usize, unknown: Unknown) -> Self {
+        let outputs = graph.output.iter().map(|output| output.name().to_owned());
         Self {
             values: Values::of(graph),
-            captured: graph.node.iter().flat_map(captured).collect(),
+            kept: graph.node.iter().flat_map(captured).chain(outputs).collect(),
             block,
             unknown,
             in_blocks: HashMap::new(),
@@ -161,7 +162,7 @@ impl Rewriting {
         }
         let Some(x) = self.in_blocks.get(&node.input[0]) else { return false };
         let Some([groups, width, _]) = self.values.constant(&node.input[1]) else { return false };
-        if x.channels != groups * width {
+        if groups.checked_mul(*width) != Some(x.channels) {
             return false;
         }
         let mut begun = node.clone();
@@ -175,11 +176,12 @@ impl Rewriting {
 
     /// Takes an `Add` of a pending result and another blocked tensor of its shape along, if nobody else reads the result.
     fn take_along_add(&mut self, node: &NodeProto) -> bool {
-        let (true, [a, b]) = (is(node, "", "Add"), node.input.as_slice()) else { return false };
-        [(a, b), (b, a)].into_iter().any(|(result, addend)| self.take_along_sum(node, result, addend))
+        let ([a, b], [sum]) = (node.input.as_slice(), node.output.as_slice()) else { return false };
+        is(node, "", "Add")
+            && [(a, b), (b, a)].into_iter().any(|(result, addend)| self.take_along_sum(sum, result, addend))
     }
 
-    fn take_along_sum(&mut self, node: &NodeProto, result: &str, addend: &str) -> bool {
+    fn take_along_sum(&mut self, sum: &str, result: &str, addend: &str) -> bool {
         let Some(pending) = self.pending.get(result) else { return false };
         let free = pending.node.input.len() == OPERATOR_INPUTS && !pending.has_relu();
         let same = self.values.have_one_shape(&pending.source, addend).unwrap_or(self.unknown == Unknown::Same);
@@ -193,26 +195,27 @@ impl Rewriting {
         };
         let Some(mut pending) = self.pending.remove(result) else { return false };
         pending.node.input.push(in_blocks.name.clone());
-        self.pending.insert(node.output[0].clone(), pending);
+        self.pending.insert(sum.to_owned(), pending);
         true
     }
 
     /// Takes a `Relu` of a pending result along, if nobody else reads the result.
     fn take_along_relu(&mut self, node: &NodeProto) -> bool {
-        if !is(node, "", "Relu") || self.values.readers(&node.input[0]) != 1 {
+        let ([x], [y]) = (node.input.as_slice(), node.output.as_slice()) else { return false };
+        if !is(node, "", "Relu") || self.values.readers(x) != 1 {
             return false;
         }
-        let Some(mut pending) = self.pending.remove(&node.input[0]) else { return false };
+        let Some(mut pending) = self.pending.remove(x) else { return false };
         if !pending.has_relu() {
             pending.node.attribute.push(integer_attribute(RELU_ATTRIBUTE, 1));
         }
-        self.pending.insert(node.output[0].clone(), pending);
+        self.pending.insert(y.clone(), pending);
         true
     }
 
     /// Leaves a `ReorderInput` out whose input is there in blocks.
     fn leave_out(&mut self, node: &NodeProto) -> bool {
-        if !is_reorder(node, "ReorderInput") || self.captured.contains(&node.output[0]) {
+        if !is_reorder(node, "ReorderInput") || self.kept.contains(&node.output[0]) {
             return false;
         }
         let Some(in_blocks) = self.in_blocks.get(&node.input[0]) else { return false };
@@ -264,9 +267,10 @@ pub(super) fn is(node: &NodeProto, domain: &str, operator: &str) -> bool {
     same_domain && node.op_type() == operator
 }
 
-/// Whether a node is the runtime's reorder to or from `[N, C, H, W]`.
+/// Whether a node is the runtime's reorder to or from `[N, C, H, W]`, of one value.
 fn is_reorder(node: &NodeProto, operator: &str) -> bool {
-    is(node, NCHWC_DOMAIN, operator) && integer(node, "channels_last").unwrap_or(0) == 0
+    let of_one = node.input.len() == 1 && node.output.len() == 1;
+    of_one && is(node, NCHWC_DOMAIN, operator) && integer(node, "channels_last").unwrap_or(0) == 0
 }
 
 fn integer(node: &NodeProto, name: &str) -> Option<i64> {

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::manifest::BoxesHead;
 
 /// Every box whose score is at least `threshold`. The outputs are `[D, 4]` edges in pixels of the tensor, `[D]` labels and
-/// `[D]` scores; a label below the first class is background.
+/// `[D]` scores; a label below the first class, or below 0, is background.
 pub(super) fn candidates(head: &BoxesHead, outputs: &Outputs<'_>, threshold: f32) -> Result<Vec<Candidate>> {
     let (shape, edges) = outputs.with_shape(0, &[None, Some(4)])?;
     let (_, labels) = outputs.with_shape(1, &[Some(shape[0])])?;
@@ -17,7 +17,8 @@ pub(super) fn candidates(head: &BoxesHead, outputs: &Outputs<'_>, threshold: f32
     Ok(rows
         .filter(|(_, (_, score))| **score >= threshold)
         .filter_map(|(row, ((bounds, label), score))| {
-            let class = (*label as usize).checked_sub(head.first_class)?;
+            let number = (*label >= 0.0).then_some(*label as usize)?;
+            let class = number.checked_sub(head.first_class)?;
             Some(Candidate { bounds: *bounds, score: *score, class, row })
         })
         .collect())

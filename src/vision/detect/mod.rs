@@ -82,7 +82,8 @@ pub struct Source {
 /// tensor's height and width.
 ///
 /// # Errors
-/// `InferenceFailed` naming the output that isn't of the shape that the head needs, or holds what is no finite number;
+/// `InferenceFailed` naming the output that isn't of the shape that the head needs, or holds what is no finite number, or the box that
+/// comes of numbers too large to reckon with;
 /// `Internal` for a head that is no detector's.
 pub fn detect(
     head: &Head,
@@ -99,6 +100,7 @@ pub fn detect(
         Head::Yolox(head) => yolox::candidates(head, &outputs, size, labels.len(), options.threshold)?,
         Head::Scores(_) => return Err(InferError::new(ErrorKind::Internal, "the model's head finds no boxes")),
     };
+    require_numbers(&candidates)?;
     let wanted = |class| options.classes.as_ref().is_none_or(|classes| classes.contains(&class));
     candidates.retain(|candidate| candidate.class < labels.len() && wanted(candidate.class));
     let kept = suppress(candidates, options.iou, options.max_detections);
@@ -107,6 +109,13 @@ pub fn detect(
         Head::Scores(_) | Head::Fcos(_) | Head::Yolox(_) => None,
     };
     Ok(kept.iter().filter_map(|candidate| place(candidate, labels, masks.as_ref(), source)).collect())
+}
+
+/// Finite outputs may still be so large that what is computed of them isn't: edges may be infinite, but have to be somewhere.
+fn require_numbers(candidates: &[Candidate]) -> Result<()> {
+    let is_odd = |one: &&Candidate| !one.score.is_finite() || one.bounds.iter().any(|edge| edge.is_nan());
+    let Some(Candidate { bounds, score, .. }) = candidates.iter().find(is_odd) else { return Ok(()) };
+    Err(outputs::failed(format!("the model's outputs give a box {bounds:?} with the score {score} on this picture")))
 }
 
 /// Back onto the original; none where nothing of the box is on it.

@@ -78,6 +78,38 @@ fn decoded_boxes_are_taken_as_they_are() {
 }
 
 #[test]
+fn labels_below_zero_are_no_class() {
+    let head = Head::Boxes(BoxesHead {
+        boxes: "boxes".into(),
+        classes: "labels".into(),
+        scores: "scores".into(),
+        first_class: 0,
+        masks: None,
+        mask_frame: MaskFrame::Box,
+    });
+    let boxes = Array::from_shape_vec(vec![2, 4], [10.0, 20.0, 30.0, 40.0].repeat(2)).expect("8 numbers");
+    let outputs = [&boxes, &Array::from_vec(vec![-1.0, 1.0]).into_dyn(), &Array::from_vec(vec![0.9, 0.8]).into_dyn()];
+    let found = detect(&head, &outputs, [64, 64], &labels(), &letterboxed(), &options(0.5)).expect("good outputs");
+    assert_eq!(found.iter().map(|one| one.index).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn numbers_too_large_to_reckon_with_are_told() {
+    let head = Head::Yolox(YoloxHead { output: "output".into(), strides: vec![64] });
+    let run = |row: [f32; 7]| {
+        let rows = Array::from_shape_vec(vec![1, 7], row.to_vec()).expect("7 numbers");
+        detect(&head, &[&rows], [64, 64], &labels(), &letterboxed(), &options(0.5))
+    };
+    // a box without end covers the picture, one around infinity or with an infinite score is nowhere
+    assert_close(run([0.5, 0.5, 1000.0, 1000.0, 1.0, 1.0, 0.0]).expect("a box")[0].bounds, [0.0, 0.0, 128.0, 64.0]);
+    for row in [[f32::MAX, 0.5, 1000.0, 0.0, 1.0, 1.0, 0.0], [0.5, 0.5, 0.0, 0.0, f32::MAX, f32::MAX, 0.0]] {
+        let error = run(row).expect_err("no number");
+        assert_eq!(error.kind, ErrorKind::InferenceFailed);
+        assert!(error.message.contains("give a box"), "{error}");
+    }
+}
+
+#[test]
 fn yolox_counts_in_strides_from_its_grid() {
     let head = Head::Yolox(YoloxHead { output: "output".into(), strides: vec![32, 64] });
     let mut rows = zeros(&[5, 7]);

@@ -134,3 +134,10 @@ fn what_does_not_fit_stays() {
         assert_eq!(coverage, Coverage::default());
     }
 }
+
+#[test]
+fn nodes_without_outputs_do_no_harm() {
+    let mut model = model(&["x = D(image, a)", "y = CE(x)", "out = Q(y, b)", "spare = D(image, a)"], &["out"]);
+    model.graph.as_mut().expect("a graph").node[3].output.clear();
+    assert_eq!(rewrite(&mut model).quantized, 1);
+}

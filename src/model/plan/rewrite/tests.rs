@@ -232,3 +232,41 @@ fn a_shape_that_is_not_told_is_taken_as_asked_for() {
     assert_eq!(rewritten_taking(untold(), Unknown::Same).1.with_add, 1);
     assert_eq!(rewritten_taking(untold(), Unknown::Different).1.with_add, 0);
 }
+
+#[test]
+fn nodes_without_inputs_or_outputs_are_left_alone() {
+    let lines = [
+        "a = Conv(image)",
+        "short = RO(a)",
+        "c = Conv(a)",
+        "x = RO(c)",
+        "y = CE(x)",
+        "sum = Add(y, short)",
+        "out = Relu(sum)",
+        "d = RI(out)",
+        "e = Conv(d)",
+    ];
+    let damages: [fn(&mut NodeProto); 2] = [|node| node.input.clear(), |node| node.output.clear()];
+    for (place, damage) in (0..lines.len()).flat_map(|place| damages.map(|damage| (place, damage))) {
+        let mut model = model(&lines, &["e"]);
+        let node = &mut model.graph.as_mut().expect("a graph").node[place];
+        damage(node);
+        let damaged = node.clone();
+        rewrite(&mut model, BLOCK, Unknown::Same);
+        let same = |node: &&NodeProto| node.op_type == damaged.op_type && node.output == damaged.output;
+        assert!(model.graph.expect("a graph").node.iter().any(|node| same(&node)), "{}", lines[place]);
+    }
+}
+
+#[test]
+fn blocks_that_leave_the_graph_keep_their_name() {
+    let (nodes, _) = rewritten(model(&["c = Conv(image)", "x = RO(c)", "y = CE(x)", "d = RI(y)"], &["d"]));
+    assert_eq!(nodes, ["c = Conv(image)", "@y = Blocked(c)", "y = RO(@y)", "d = RI(y)"]);
+}
+
+#[test]
+fn more_channels_than_can_be_counted_do_not_fit() {
+    let mut model = model(&["c = Conv(image)", "x = RO(c)", "y = CE(x)"], &["y"]);
+    model.graph.as_mut().expect("a graph").initializer[0].dims = vec![i64::MAX, 16, 16];
+    assert_eq!(rewritten(model).1.plain, 1);
+}
