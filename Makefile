@@ -18,6 +18,8 @@ CLIENTS_VENV := .cache/clients-venv
 PAGE_VENV := .cache/page-venv
 DEPLOY_VENV := .cache/deploy-venv
 OPENAPI_VENV := .cache/openapi-venv
+AUDIT_VENV := .cache/audit-venv
+TOOLS := .cache/tools
 SOAK_VENV := .cache/soak-venv
 OFFICIAL_MODEL := .cache/official-format/1
 DEBUG_BINARY := $(abspath target/debug/cenet-serve)
@@ -63,9 +65,9 @@ $(GPU_RUNTIME): scripts/onnxruntime-gpu.txt scripts/fetch_onnxruntime.py
 .PHONY: fixtures
 fixtures: $(FIXTURES) ## draw the test pictures, with Pillow's answers for them
 
-$(FIXTURES): scripts/make_fixtures.py scripts/fixtures-requirements.txt
+$(FIXTURES): scripts/make_fixtures.py scripts/fixtures/requirements.lock
 	$(PYTHON) -m venv --clear $(FIXTURES_VENV)
-	$(FIXTURES_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement scripts/fixtures-requirements.txt
+	$(FIXTURES_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement scripts/fixtures/requirements.lock
 	$(FIXTURES_VENV)/bin/python scripts/make_fixtures.py $(@D)
 
 .PHONY: torture
@@ -81,6 +83,26 @@ lint: $(RUNTIME) ## check formatting, lints, documentation and which rooms name 
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
 	scripts/check_rooms.sh
+
+.PHONY: audit
+audit: $(AUDIT_VENV)/installed $(TOOLS)/bin/cargo-deny ## hold what we build on against deny.toml, and against advisories where these can be reached
+	scripts/audit.sh $(TOOLS)/bin/cargo-deny $(AUDIT_VENV)/bin/pip-audit
+
+.PHONY: sbom
+sbom: $(AUDIT_VENV)/installed $(TOOLS)/bin/cargo-cyclonedx ## write what the programs are made of into target/sbom, as CycloneDX
+	scripts/sbom.sh $(TOOLS)/bin/cargo-cyclonedx $(AUDIT_VENV)/bin/cyclonedx-py
+
+# they run for seconds and are built for minutes: quickly built is what counts
+$(TOOLS)/bin/cargo-deny: INSTALLED := cargo-deny@0.20.2
+$(TOOLS)/bin/cargo-cyclonedx: INSTALLED := cargo-cyclonedx@0.5.9
+$(TOOLS)/bin/%:
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		$(CARGO) install --quiet --locked --root $(TOOLS) $(INSTALLED)
+
+$(AUDIT_VENV)/installed: scripts/audit/requirements.lock
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	touch $@
 
 .PHONY: bench
 bench: $(RUNTIME) ## measure the operator, decoding with preprocessing, serving, and what CE costs a network: docs/performance.md

@@ -3,7 +3,7 @@
 
     draw_smear.py FILE.jpg
 
-needs numpy and Pillow, as scripts/fixtures-requirements.txt pins them. The README shows what the shipped detector makes of it.
+needs numpy and Pillow, as scripts/fixtures/requirements.lock pins them. The README shows what the shipped detector makes of it.
 """
 
 import sys

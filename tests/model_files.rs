@@ -58,7 +58,7 @@ impl Place {
     }
 
     fn refusal(&self) -> String {
-        self.load().err().expect("it is refused")
+        self.load().expect_err("it is refused")
     }
 }
 

@@ -79,7 +79,7 @@ fn what_is_wrong_with_a_model_is_told_at_load() {
         ("labels = \"labels.txt\"", "labels = \"../labels.txt\"", "own directory"),
         ("labels = \"labels.txt\"", "labels = \"model.toml\"", "is empty"),
         ("labels = \"labels.txt\"", "labels = \"two.txt\"", "logits"),
-        ("model = \"model.onnx\"", "model = \"golden.png\"", "ONNX Runtime refuses"),
+        ("model = \"model.onnx\"", "model = \"golden.png\"", "is no ONNX file"),
         ("model = \"model.onnx\"", "model = \"absent.onnx\"", "absent.onnx"),
         ("tensors = \"golden.npz\"", "tensors = \"labels.txt\"", "golden pair"),
         ("tolerance = 0.0001", "tolerance = 1e-12", "the outputs differ"),

@@ -228,3 +228,23 @@ async fn old_protocols_and_ciphers_are_refused() {
     }
     server.ended.abort();
 }
+
+/// What an operator can ask any server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_ports_pass_the_script_that_asks_for_old_weaknesses() {
+    let files = Files::new(&Authority::new("somebody").sign("localhost"));
+    let secure = files.serve(&[]).await;
+    let plain = Running::start(Repository::of(model("colors", MeanColor, 8)), &[]).await;
+    let ask = |places: [std::net::SocketAddr; 2]| {
+        let mut script = Command::new("python3");
+        script.arg("scripts/check_tls.py").args(places.map(|place| place.to_string()));
+        tokio::task::block_in_place(|| script.output()).expect("python3 is there")
+    };
+    let told = ask([secure.http, secure.grpc]);
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stdout));
+    let told = ask([plain.http, plain.grpc]);
+    assert!(String::from_utf8_lossy(&told.stdout).contains("NO   TLSv1_3 carries h2"), "no TLS is no good TLS");
+    assert_eq!(told.status.code(), Some(1));
+    secure.ended.abort();
+    plain.ended.abort();
+}

@@ -101,7 +101,8 @@ fn collect(
 
 /// What a tensor's entries say. Where they name several places, whoever reads the file may take any.
 fn places(entries: &[StringStringEntryProto]) -> io::Result<Vec<Elsewhere>> {
-    let values = |key: &'static str| entries.iter().filter(move |entry| entry.key() == key).map(|entry| entry.value());
+    let values =
+        |key: &'static str| entries.iter().filter(move |entry| entry.key() == key).map(StringStringEntryProto::value);
     let number = |text: &str| text.parse::<u64>().map_err(|_| io::Error::from(ErrorKind::InvalidData));
     let offset = values("offset").map(number).max_by_key(|number| number.as_ref().ok().copied()).transpose()?;
     let length = values("length").map(number).max_by_key(|number| number.as_ref().ok().copied()).transpose()?;

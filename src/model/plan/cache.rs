@@ -223,13 +223,15 @@ mod tests {
         Plan { coverage, network: Split { graph: graph.into(), weights } }
     }
 
-    /// What a weight is.
-    fn told(weight: &Weight) -> (&str, &Layout, &[u8]) {
+    /// A weight's name, layout and numbers.
+    type Told<'a> = (&'a str, &'a Layout, &'a [u8]);
+
+    fn told(weight: &Weight) -> Told<'_> {
         (&weight.name, &weight.layout, weight.bytes().expect("numbers"))
     }
 
     /// All that a plan says.
-    fn contents(plan: &Plan) -> (Coverage, &[u8], Vec<(&str, &Layout, &[u8])>) {
+    fn contents(plan: &Plan) -> (Coverage, &[u8], Vec<Told<'_>>) {
         (plan.coverage, &plan.network.graph, plan.network.weights.iter().map(told).collect())
     }
 
