@@ -2,14 +2,13 @@
 //! should have.
 #![no_main]
 
+#[path = "shared/file.rs"]
+mod file;
+
 use std::fs::File;
-use std::sync::LazyLock;
 
 use cenet_serve::model::fuzz::{before_head, read_plan};
 use libfuzzer_sys::fuzz_target;
-use tempfile::NamedTempFile;
-
-static FILE: LazyLock<NamedTempFile> = LazyLock::new(|| NamedTempFile::new().expect("a file"));
 
 fuzz_target!(|data: &[u8]| {
     read(data);
@@ -20,6 +19,5 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn read(bytes: &[u8]) {
-    std::fs::write(FILE.path(), bytes).expect("written");
-    read_plan(&File::open(FILE.path()).expect("there"));
+    read_plan(&File::open(file::holding(bytes)).expect("there"));
 }

@@ -1,7 +1,8 @@
-"""Tells of a run: a table by parts of it, every sample as CSV, a plot."""
+"""Tells of a run: a table by parts of it, every sample as CSV, a plot. `report.py FOLDER` draws a run anew."""
 
 import csv
 import itertools
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,7 +81,7 @@ PLOTTED = [
 
 
 def plot(file: Path, samples: list[Sample]) -> None:
-    """Each sample as a dot, each window's lower quartile as a line, over the minutes."""
+    """Each sample on a thin line, each window's lower quartile as a line, over the minutes."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -90,7 +91,7 @@ def plot(file: Path, samples: list[Sample]) -> None:
     figure, axes = pyplot.subplots(len(PLOTTED), sharex=True, figsize=(8, 7), layout="constrained")
     minutes = [sample.time_s / 60 for sample in samples]
     for axis, (column, scale, name) in zip(axes, PLOTTED, strict=True):
-        axis.plot(minutes, [getattr(sample, column) * scale for sample in samples], ".", markersize=1.5, alpha=0.4)
+        axis.plot(minutes, [getattr(sample, column) * scale for sample in samples], linewidth=0.4, alpha=0.6)
         times, floors = windows([sample for sample in samples if not np.isnan(getattr(sample, column))], column)
         axis.plot(times / 60, floors * scale, linewidth=1.2, color="black")
         axis.set_ylabel(name)
@@ -98,3 +99,13 @@ def plot(file: Path, samples: list[Sample]) -> None:
         axis.grid(alpha=0.3)
     axes[-1].set_xlabel(f"minutes; lines are the lower quartiles of {WINDOW_S / 60:.0f} minutes each")
     figure.savefig(file, metadata={"Date": None})
+
+
+def read(folder: Path) -> list[Sample]:
+    """The samples of a run."""
+    with (folder / "samples.csv").open(newline="") as file:
+        return [Sample(**{name: float(value) for name, value in row.items()}) for row in csv.DictReader(file)]
+
+
+if __name__ == "__main__":
+    plot(Path(sys.argv[1]) / "soak.svg", read(Path(sys.argv[1])))

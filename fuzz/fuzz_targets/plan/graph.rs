@@ -17,7 +17,7 @@ const ZERO: &str = "zero";
 const MOST_NODES: usize = 24;
 
 /// A model of up to a few dozen nodes.
-pub fn model(u: &mut Unstructured<'_>) -> Result<ModelProto> {
+pub(crate) fn model(u: &mut Unstructured<'_>) -> Result<ModelProto> {
     let mut values = vec!["input".to_owned()];
     let mut nodes = Vec::new();
     while nodes.len() < MOST_NODES && !u.is_empty() {

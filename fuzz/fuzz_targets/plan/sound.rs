@@ -8,7 +8,7 @@ use cenet_serve::model::fuzz::{GraphProto, ModelProto, NodeProto};
 ///
 /// # Errors
 /// Says which value is at fault.
-pub fn check(model: &ModelProto) -> Result<(), String> {
+pub(crate) fn check(model: &ModelProto) -> Result<(), String> {
     let graph = model.graph.as_ref().ok_or("no graph")?;
     let constants = graph.initializer.iter().map(|tensor| tensor.name().to_owned());
     let mut given: HashSet<String> = graph.input.iter().map(|input| input.name().to_owned()).chain(constants).collect();
@@ -38,13 +38,13 @@ fn read(name: &str, given: &HashSet<String>) -> Result<(), String> {
 }
 
 /// How many CE nodes the graph has as its file has them.
-pub fn blocks(model: &ModelProto) -> usize {
+pub(crate) fn blocks(model: &ModelProto) -> usize {
     let nodes = model.graph.iter().flat_map(|graph| &graph.node);
     nodes.filter(|node| (node.domain(), node.op_type()) == ("ai.cenet", "ChannelEquilibrium")).count()
 }
 
 /// A node a line.
-pub fn text(model: &ModelProto) -> String {
+pub(crate) fn text(model: &ModelProto) -> String {
     let line =
         |node: &NodeProto| format!("{} = {}({})\n", node.output.join(", "), node.op_type(), node.input.join(", "));
     let graph = model.graph.as_ref();
