@@ -7,14 +7,16 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
-from asking import ask, check_detected, classify_path, code_of, detect_path
+from asking import DETECT, ask, check_classified, check_detected, classify_path, code_of, detect_path
 from pace import one
-from subject import BROKEN, CHANGING, COMING, CROWDED, STEADY
+from subject import BROKEN, CHANGING, COMING, CROWDED, LARGE, STEADY
 from tally import TURNED_AWAY, WrongAnswerError
 from wire import expect
 from world import World
 
 BURST_REQUESTS = 60
+# less than a model's queue holds
+CROWD_REQUESTS = 48
 
 
 async def burst(world: World) -> str:
@@ -23,6 +25,29 @@ async def burst(world: World) -> str:
         request = functools.partial(one_of_many, session=session)
         await asyncio.gather(*(one(world, "burst.detect", request) for _ in range(BURST_REQUESTS)))
     return "over"
+
+
+async def crowd(world: World) -> str:
+    """As many pictures at once as fill every session's largest batch, for each model in turn: what a model takes at most, it takes then."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        for model in (STEADY, LARGE, CHANGING, COMING):
+            request = functools.partial(classify_in_crowd, model=model, session=session)
+            await asyncio.gather(*(one(world, "crowd.classify", request) for _ in range(CROWD_REQUESTS)))
+        request = functools.partial(detect_in_crowd, session=session)
+        await asyncio.gather(*(one(world, "crowd.detect", request) for _ in range(CROWD_REQUESTS)))
+    return "over"
+
+
+async def classify_in_crowd(world: World, model: str, session: aiohttp.ClientSession) -> str:
+    name, file = world.picture()
+    check_classified(world, model, name, await ask(world, classify_path(model), file, model, session))
+    return "ok"
+
+
+async def detect_in_crowd(world: World, session: aiohttp.ClientSession) -> str:
+    name, file = world.picture()
+    check_detected(world, name, await ask(world, DETECT, file, session=session))
+    return "ok"
 
 
 async def one_of_many(world: World, session: aiohttp.ClientSession) -> str:
@@ -107,6 +132,7 @@ def reloads() -> Callable[[World], Awaitable[str]]:
 
 async def each_once(world: World) -> None:
     """So that a short run leaves none out."""
+    await one(world, "crowd", crowd)
     await one(world, "burst", burst)
     for kind in CHANGES:
         await one(world, "reload", kind)
