@@ -30,7 +30,7 @@ RUN touch build.rs src/lib.rs src/main.rs ops/src/lib.rs \
     && cargo build --release --locked --bin cenet-serve
 
 ARG VARIANT=cpu
-COPY scripts/fetch_onnxruntime.py scripts/onnxruntime.txt scripts/onnxruntime-gpu.txt scripts/cuda.txt scripts/
+COPY scripts/fetch_onnxruntime.py scripts/onnxruntime.txt scripts/onnxruntime-gpu.txt scripts/cuda.txt scripts/nvrtc.txt scripts/
 RUN python3 scripts/fetch_onnxruntime.py --variant "$VARIANT" runtime \
     && install -d /libraries/usr/local/lib \
     && mv runtime/lib* /libraries/usr/local/lib/ \

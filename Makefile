@@ -10,6 +10,9 @@ IMAGE ?= cenet-serve
 
 RUNTIME := runtime/libonnxruntime.so
 GPU_RUNTIME := .cache/onnxruntime-gpu/libonnxruntime.so
+CUDA_RUNTIME := .cache/onnxruntime-cuda/libonnxruntime.so
+NVRTC := .cache/nvrtc/libnvrtc.so.13
+ON_CUDA := ORT_DYLIB_PATH=$(abspath $(CUDA_RUNTIME)) LD_LIBRARY_PATH=$(abspath $(dir $(CUDA_RUNTIME)))
 FIXTURES := .cache/fixtures/manifest.json
 FIXTURES_VENV := .cache/fixtures-venv
 TORTURE := .cache/torture/manifest.json
@@ -54,10 +57,22 @@ $(RUNTIME): scripts/onnxruntime.txt scripts/fetch_onnxruntime.py
 test: $(RUNTIME) $(FIXTURES) $(TORTURE) ## test everything that needs neither a GPU nor PyTorch
 	CENET_TORTURE=$(abspath $(dir $(TORTURE))) $(CARGO) test --workspace --locked
 
-# NVIDIA's libraries and a GPU are not needed, and not there: what is tested is that the server goes on without, or refuses to
+# a GPU is not needed, and not there: what is tested is that the server goes on without, or refuses to, and that the GPU's kernel compiles
 .PHONY: test-gpu-fallback
-test-gpu-fallback: $(RUNTIME) $(GPU_RUNTIME) ## test the server with onnxruntime-gpu's library (300 MB) on a machine without a GPU
+test-gpu-fallback: $(RUNTIME) $(GPU_RUNTIME) $(NVRTC) ## test the server with onnxruntime-gpu's library (300 MB) on a machine without a GPU
 	CENET_GPU_RUNTIME=$(abspath $(dir $(GPU_RUNTIME))) $(CARGO) test --locked --lib --test providers -- --nocapture provider program strict option
+	LD_LIBRARY_PATH=$(abspath $(dir $(NVRTC))) $(CARGO) test --locked --package ce-op --features cuda --lib cuda -- --nocapture
+
+.PHONY: test-gpu
+test-gpu: $(CUDA_RUNTIME) ## test the operator's kernel for NVIDIA's GPUs on one, and time networks there
+	$(ON_CUDA) $(CARGO) test --locked --release --package ce-op --features cuda --test cuda -- --ignored --nocapture
+	$(ON_CUDA) $(CARGO) bench --locked --bench networks -- --cuda --batch 1,8,32
+
+$(NVRTC): scripts/nvrtc.txt scripts/fetch_onnxruntime.py
+	$(PYTHON) scripts/fetch_onnxruntime.py --variant compiler $(@D)
+
+$(CUDA_RUNTIME): scripts/onnxruntime-gpu.txt scripts/cuda.txt scripts/nvrtc.txt scripts/fetch_onnxruntime.py
+	$(PYTHON) scripts/fetch_onnxruntime.py --variant cuda $(@D)
 
 $(GPU_RUNTIME): scripts/onnxruntime-gpu.txt scripts/fetch_onnxruntime.py
 	$(PYTHON) scripts/fetch_onnxruntime.py --variant gpu $(@D)

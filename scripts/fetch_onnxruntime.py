@@ -28,7 +28,8 @@ GPU_PLATFORMS = {
 VARIANTS = {
     "cpu": ("onnxruntime.txt",),
     "gpu": ("onnxruntime-gpu.txt",),
-    "cuda": ("onnxruntime-gpu.txt", "cuda.txt"),
+    "cuda": ("onnxruntime-gpu.txt", "cuda.txt", "nvrtc.txt"),
+    "compiler": ("nvrtc.txt",),
 }
 # What the server and the tests open, on every platform.
 LIBRARY_LINK = "libonnxruntime.so"
@@ -82,7 +83,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path, help="where to put it; replaced if it exists")
     parser.add_argument("--variant", choices=VARIANTS, default="cpu",
-                        help="cpu; gpu: with the providers for NVIDIA's GPUs; cuda: that with CUDA's libraries (GB)")
+                        help="cpu; gpu: with the providers for NVIDIA's GPUs; cuda: that with CUDA's libraries (GB); "
+                             "compiler: NVRTC alone, without ONNX Runtime")
     options = parser.parse_args()
     folder = options.folder
     host = (platform.system(), platform.machine())
@@ -96,7 +98,8 @@ def main() -> None:
         fresh.mkdir()
         for wheel in download_wheels(VARIANTS[options.variant], platforms, pathlib.Path(scratch)):
             extract(wheel, fresh)
-        link(fresh)
+        if options.variant != "compiler":
+            link(fresh)
         shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
 

@@ -4,6 +4,7 @@
 //! in rows, and planned as the server runs it; all by the same ONNX Runtime through the server's own sessions, in turns,
 //! so that a machine whose speed drifts is fair to each. Ratios are taken turn by turn.
 
+mod cuda;
 mod graph;
 mod onnx;
 mod profile;
@@ -34,6 +35,10 @@ struct Options {
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8])]
     batch: Vec<usize>,
 
+    /// Compare them on a GPU, by CUDA; needs onnxruntime-gpu's library
+    #[arg(long)]
+    cuda: bool,
+
     /// Where the networks and the plans are put
     #[arg(long, default_value = "target/bench-networks")]
     folder: PathBuf,
@@ -55,6 +60,7 @@ pub(crate) const WAYS: [&str; 4] =
 pub(crate) struct Measured {
     pub(crate) threads: usize,
     pub(crate) batch: usize,
+    pub(crate) ways: &'static [&'static str],
     pub(crate) times_ms: Vec<Vec<f64>>,
 }
 
@@ -92,6 +98,9 @@ impl Networks {
 fn main() {
     let options = Options::parse();
     let networks = Networks::written_to(&options.folder);
+    if options.cuda {
+        return cuda::measure(&networks, &options);
+    }
     let network = Network::of(&networks.ce, &networks.plan);
     println!("plan: {}, {:?}", network.origin(), network.coverage());
     let mut measured = Vec::new();
@@ -100,7 +109,7 @@ fn main() {
         let mut sessions: Vec<_> = (0..WAYS.len()).map(open).collect();
         for &batch in &options.batch {
             let rounds = if batch > 1 { options.rounds.div_ceil(3) } else { options.rounds };
-            measured.push(Measured { threads, batch, times_ms: turns(&mut sessions, batch, rounds) });
+            measured.push(Measured { threads, batch, ways: &WAYS, times_ms: turns(&mut sessions, batch, rounds) });
             print!("{}", report::table(&measured[measured.len() - 1..]));
         }
     }
@@ -127,6 +136,17 @@ fn turns(sessions: &mut [OnnxSession], batch: usize, rounds: usize) -> Vec<Vec<f
         }
     }
     times
+}
+
+/// Prints how far apart the answers of the sessions are, which should run the same network.
+fn compare(sessions: &mut [OnnxSession], batch: usize) {
+    let mut answers = sessions.iter_mut().map(|session| session.infer(pictures(batch)).expect("an answer").swap_remove(0));
+    let first = answers.next().expect("a session");
+    let size = first.iter().fold(0_f32, |most, value| most.max(value.abs()));
+    for other in answers {
+        let apart = first.iter().zip(&other).fold(0_f32, |most, (a, b)| most.max((a - b).abs()));
+        println!("answers differ by {:.1e} of the largest", apart / size);
+    }
 }
 
 /// Colours that vary over the picture.

@@ -5,13 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use crate::profile::Shares;
-use crate::{Measured, WAYS};
+use crate::Measured;
 
 /// A row for each way: median and spread of times, and of ratios to the first way.
 pub(crate) fn table(measured: &[Measured]) -> String {
     let mut text = String::new();
-    for Measured { threads, batch, times_ms } in measured {
-        for (way, times) in WAYS.iter().zip(times_ms) {
+    for Measured { threads, batch, ways, times_ms } in measured {
+        for (way, times) in ways.iter().zip(times_ms) {
             let ratios: Vec<f64> = times.iter().zip(&times_ms[0]).map(|(time, plain)| time / plain).collect();
             let ([low, time, high], [least, ratio, most]) = (quartiles(times), quartiles(&ratios));
             let _ = writeln!(
@@ -78,14 +78,14 @@ fn plot(measured: &[Measured]) -> String {
     let bars = measured.iter().flat_map(|row| row.times_ms.iter().map(move |times| of_picture(times, row.batch)));
     let longest = bars.fold(1.0, f64::max);
     let (mut body, mut top) = (String::new(), 10.0);
-    for Measured { threads, batch, times_ms } in measured {
+    for Measured { threads, batch, ways, times_ms } in measured {
         let _ = writeln!(
             body,
             "<text x='4' y='{:.0}' font-weight='bold'>threads {threads}, batch {batch}</text>",
             top + 12.0
         );
         top += 18.0;
-        for ((way, times), color) in WAYS.iter().zip(times_ms).zip(COLORS) {
+        for ((way, times), color) in ways.iter().zip(times_ms).zip(COLORS) {
             let time = of_picture(times, *batch);
             let (length, middle) = (time / longest * WIDTH, top + 12.0);
             let _ = writeln!(body, "<text x='12' y='{middle:.0}'>{way}</text>");

@@ -1,4 +1,4 @@
-//! The Channel Equilibrium operator, `ai.cenet::ChannelEquilibrium` version 1, on the CPU.
+//! The Channel Equilibrium operator, `ai.cenet::ChannelEquilibrium` version 1, on the CPU and, where asked for, on NVIDIA's GPUs.
 //!
 //! For each sample of `X`, shaped `[N, C, H, W]`, with its channels in `G` groups of `d`:
 //!
@@ -12,7 +12,7 @@
 //! inference folded: `whitening` is `sigmoid(x_weight) * running_wm`, `gate_scale` is `(1 - sigmoid(x_weight)) /
 //! running_scale`.
 //!
-//! [`mod@reference`] says it plainly; [`nchw`] computes it fast, [`quantized`] between 8-bit tensors; [`onnx`] registers it with ONNX Runtime.
+//! [`mod@reference`] says it plainly; [`nchw`] computes it fast, [`quantized`] between 8-bit tensors, `cuda` on a GPU; [`onnx`] registers it with ONNX Runtime.
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
@@ -20,6 +20,8 @@
 extern crate self as ce_op; // what the unit tests share with the integration tests names the crate so
 
 pub mod blocked;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod error;
 mod gate;
 mod instruction_set;

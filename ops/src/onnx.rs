@@ -10,6 +10,8 @@
 #[cfg(feature = "assignment")]
 mod assignment;
 mod blocked;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod guard;
 mod nchw;
 mod node;
@@ -48,6 +50,15 @@ pub fn blocked_domain(threads: usize) -> Result<OperatorDomain> {
     OperatorDomain::new(BLOCKED_DOMAIN)?
         .add(blocked::BlockedChannelEquilibrium { threads })?
         .add(quantized::QuantizedChannelEquilibrium { threads })
+}
+
+/// The domain with its operator in a GPU's memory, to be registered with a session of CUDA's.
+///
+/// # Errors
+/// When ONNX Runtime can't make a domain.
+#[cfg(feature = "cuda")]
+pub fn cuda_domain() -> Result<OperatorDomain> {
+    OperatorDomain::new(DOMAIN)?.add(cuda::CudaChannelEquilibrium)
 }
 
 /// To be held while a session with the operator is made: ONNX Runtime (1.32 and before) looks for the domain in a table of

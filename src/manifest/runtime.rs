@@ -182,6 +182,8 @@ pub struct CudaOptions {
     pub tf32: bool,
     /// Whether convolutions run channels last.
     pub prefer_nhwc: bool,
+    /// Whether CE blocks run by this project's own kernel in place of the operator's body.
+    pub ce_kernel: bool,
 }
 
 impl Default for CudaOptions {
@@ -194,6 +196,7 @@ impl Default for CudaOptions {
             conv_max_workspace: true,
             tf32: false,
             prefer_nhwc: false,
+            ce_kernel: false,
         }
     }
 }
@@ -308,6 +311,7 @@ mod tests {
             conv_max_workspace = false
             tf32 = true
             prefer_nhwc = true
+            ce_kernel = true
             [tensorrt]
             device_id = 1
             fp16 = true

@@ -122,8 +122,10 @@ pub(super) fn configure(
     // spinning threads cost a small network dearly when the cores decode pictures too
     let builder = builder.with_intra_op_spinning(false)?.with_intra_threads(options.threads)?;
     let mut builder = ce_op::onnx::record_assignment(builder)?;
-    if !options.without_native_kernel && !providers.on_gpu() {
-        builder = builder.with_operators(ce_op::operator_domain()?)?;
+    if !options.without_native_kernel
+        && let Some(operator) = providers.native_operator()?
+    {
+        builder = builder.with_operators(operator)?;
     }
     if let Some(optimised) = &options.optimised {
         // it warns that the graph is for this processor alone, as it is meant to be

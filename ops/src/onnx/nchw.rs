@@ -8,7 +8,7 @@ use ort::value::TensorElementType;
 
 use super::NAME;
 use super::guard::guarded;
-use super::node::{INPUTS, Node, input_shapes, numbers, tensor_shape, y_as_x};
+use super::node::{INPUTS, Node, numbers, y_as_x};
 use super::threads::SessionThreads;
 use crate::nchw;
 
@@ -64,11 +64,7 @@ impl Kernel for NchwKernel {
 impl NchwKernel {
     fn new(context: &KernelContext<'_>) -> Result<Self> {
         let node = Node::read(context)?;
-        let inputs = context.inputs()?;
-        let shapes: Vec<_> = inputs.iter().filter_map(|input| tensor_shape(input.dtype())).collect();
-        if let Ok(shapes) = <[&[i64]; INPUTS]>::try_from(shapes) {
-            input_shapes(shapes).check().map_err(|error| node.error(error))?;
-        }
+        node.check_known_shapes(context)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self { node, threads })
     }

@@ -35,6 +35,16 @@ impl Node {
         Ok(Self { name, gate_scale, epsilon, set: InstructionSet::best() })
     }
 
+    /// Checks what is known of the inputs' shapes before any run.
+    pub(super) fn check_known_shapes(&self, context: &KernelContext<'_>) -> Result<()> {
+        let inputs = context.inputs()?;
+        let shapes: Vec<_> = inputs.iter().filter_map(|input| tensor_shape(input.dtype())).collect();
+        match <[&[i64]; INPUTS]>::try_from(shapes) {
+            Ok(shapes) => input_shapes(shapes).check().map_err(|error| self.error(error)),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// An error of this node.
     #[expect(clippy::needless_pass_by_value, reason = "a failure is handed over")]
     pub(super) fn error(&self, message: impl ToString) -> Error {

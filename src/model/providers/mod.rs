@@ -1,8 +1,9 @@
 //! What runs a model: the providers of its list, tried in order. One that can't start is told with its reason, and the next is tried; of a
 //! strict model it is the reason to refuse it.
 //!
-//! With a GPU's provider in force the native kernel for Channel Equilibrium isn't registered: it would cut the graph into pieces and copy
-//! through the host. ONNX Runtime inlines the operator's body instead, and the provider compiles that.
+//! With a GPU's provider in force the CPU's kernel for Channel Equilibrium isn't registered: it would cut the graph into pieces and copy
+//! through the host. ONNX Runtime inlines the operator's body instead, and the provider compiles that; or, where the model asks for it and CUDA
+//! alone is in force, CUDA's own kernel takes the nodes.
 
 mod engine_cache;
 mod placement;
@@ -12,6 +13,7 @@ mod settings;
 use std::path::{Path, PathBuf};
 
 use ort::ep::{ArbitrarilyConfigurableExecutionProvider, CUDA, ExecutionProvider, TensorRT};
+use ort::operator::OperatorDomain;
 use ort::session::builder::SessionBuilder;
 use tracing::subscriber::{self, NoSubscriber};
 
@@ -41,13 +43,15 @@ pub struct Providers {
     /// Whether the CPU may run the network where none of those can start.
     cpu: bool,
     strict: bool,
+    /// Whether CUDA is to run CE blocks by the native kernel.
+    cuda_ce_kernel: bool,
     /// Those that couldn't start.
     refused: Vec<Refusal>,
 }
 
 impl Default for Providers {
     fn default() -> Self {
-        Self { gpu: Vec::new(), cpu: true, strict: false, refused: Vec::new() }
+        Self { gpu: Vec::new(), cpu: true, strict: false, cuda_ce_kernel: false, refused: Vec::new() }
     }
 }
 
@@ -70,7 +74,7 @@ impl Providers {
     ///
     /// # Errors
     /// [`LoadError::Mismatch`] when options and batches contradict each other.
-    pub(super) fn of(directory: &ModelDirectory, defaults: &ProviderOptions, largest_batch: usize) -> LoadResult<Self> {
+    pub fn of(directory: &ModelDirectory, defaults: &ProviderOptions, largest_batch: usize) -> LoadResult<Self> {
         let runtime = &directory.manifest.runtime;
         let order = runtime.providers.as_ref().unwrap_or(&defaults.order).as_slice();
         let mut gpu = Vec::new();
@@ -82,12 +86,23 @@ impl Providers {
             }
         }
         let strict = runtime.strict_providers.unwrap_or(defaults.strict);
-        Ok(Self { gpu, cpu: order.contains(&Provider::Cpu), strict, refused: Vec::new() })
+        let (cpu, cuda_ce_kernel) = (order.contains(&Provider::Cpu), runtime.cuda.ce_kernel);
+        Ok(Self { gpu, cpu, strict, cuda_ce_kernel, refused: Vec::new() })
     }
 
     /// Whether a GPU is to run the network, or runs it.
     pub fn on_gpu(&self) -> bool {
         !self.gpu.is_empty()
+    }
+
+    /// The native kernel for Channel Equilibrium that these providers can use, if any.
+    pub(super) fn native_operator(&self) -> ort::Result<Option<OperatorDomain>> {
+        match self.gpu.as_slice() {
+            [] => ce_op::operator_domain().map(Some),
+            // TensorRT would be cut into pieces by it
+            [(Provider::Cuda, _)] if self.cuda_ce_kernel => ce_op::onnx::cuda_domain().map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Asks ONNX Runtime for the GPU's providers, in order.

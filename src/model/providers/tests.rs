@@ -16,7 +16,7 @@ fn network() -> PathBuf {
 
 fn providers(order: &[Provider], strict: bool) -> Providers {
     let gpu = order.iter().filter(|provider| **provider != Provider::Cpu).map(|provider| (*provider, Settings::new()));
-    Providers { gpu: gpu.collect(), cpu: order.contains(&Provider::Cpu), strict, refused: Vec::new() }
+    Providers { gpu: gpu.collect(), cpu: order.contains(&Provider::Cpu), strict, ..Providers::default() }
 }
 
 const ALL: [Provider; 3] = [Provider::Tensorrt, Provider::Cuda, Provider::Cpu];
@@ -115,6 +115,19 @@ fn operator_nodes(providers: &Providers) -> usize {
 fn a_gpu_is_given_no_node_of_the_operator() {
     assert_eq!(operator_nodes(&providers(&ALL, false)), 0, "the body is inlined");
     assert!(operator_nodes(&Providers::default()) > 0, "the CPU has the kernel");
+}
+
+#[test]
+fn the_gpus_kernel_is_for_cuda_alone_and_on_request() {
+    let native = |order: &[Provider], cuda_ce_kernel| {
+        let providers = Providers { cuda_ce_kernel, ..providers(order, false) };
+        runtime::environment().expect("ONNX Runtime");
+        providers.native_operator().expect("a domain").is_some()
+    };
+    assert!(native(&[Provider::Cuda], true));
+    assert!(!native(&[Provider::Cuda], false), "only on request");
+    assert!(!native(&[Provider::Tensorrt, Provider::Cuda], true), "it would cut TensorRT's engine");
+    assert!(native(&[Provider::Cpu], true), "the CPU's own");
 }
 
 #[test]
