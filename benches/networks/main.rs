@@ -140,7 +140,8 @@ fn turns(sessions: &mut [OnnxSession], batch: usize, rounds: usize) -> Vec<Vec<f
 
 /// Prints how far apart the answers of the sessions are, which should run the same network.
 fn compare(sessions: &mut [OnnxSession], batch: usize) {
-    let mut answers = sessions.iter_mut().map(|session| session.infer(pictures(batch)).expect("an answer").swap_remove(0));
+    let mut answers =
+        sessions.iter_mut().map(|session| session.infer(pictures(batch)).expect("an answer").swap_remove(0));
     let first = answers.next().expect("a session");
     let size = first.iter().fold(0_f32, |most, value| most.max(value.abs()));
     for other in answers {

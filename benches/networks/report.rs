@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use crate::profile::Shares;
 use crate::Measured;
+use crate::profile::Shares;
 
 /// A row for each way: median and spread of times, and of ratios to the first way.
 pub(crate) fn table(measured: &[Measured]) -> String {

@@ -116,8 +116,7 @@ fn more_than_a_launch_can_take_is_refused() {
     let Some(gpu) = Emulated::compile(16) else { return };
     let shape = Shape { batch: 1 << 20, groups: 1 << 10, group_width: 16, pixels: 4, hidden: 8 };
     let [x, y] = [std::ptr::null::<f32>(), std::ptr::null()];
-    let tensors =
-        DeviceTensors { x, whitening: x, fc1: x, ln_scale: x, ln_bias: x, fc2: x, y: y.cast_mut() };
+    let tensors = DeviceTensors { x, whitening: x, fc1: x, ln_scale: x, ln_bias: x, fc2: x, y: y.cast_mut() };
     // SAFETY: nothing is launched
     let error = unsafe { launch(&gpu, &shape, &tensors, [1.0, 1e-5]) }.expect_err("2^34 blocks").to_string();
     assert!(error.contains("too large for one launch"), "{error}");
