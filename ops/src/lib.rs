@@ -35,6 +35,9 @@ pub mod reference;
 mod scratch;
 mod shape;
 mod sums;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 mod vector;
 mod weights;
 

@@ -1,9 +1,6 @@
 //! The kernels' own source on a GPU that a C++ compiler makes of this machine: their arithmetic, their barriers and how they are launched are
 //! tested, no speed.
 
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
 use std::ffi::{c_int, c_void};
 use std::fs;
 use std::process::Command;
@@ -11,9 +8,9 @@ use std::process::Command;
 use libloading::Library;
 use tempfile::TempDir;
 
-use self::support::{Case, relative_difference};
 use super::steps::{DeviceTensors, Gpu, Kernel, launch};
 use super::{CudaError, KERNELS};
+use crate::support::{Case, relative_difference};
 use crate::{Shape, reference};
 
 type Launch = unsafe extern "C" fn(c_int, u32, u32, *mut *mut c_void) -> bool;

@@ -1,4 +1,4 @@
-//! The operator on NVIDIA's GPUs: [`KERNELS`], compiled by NVRTC when they are first asked for, and put into the caller's stream.
+//! The operator on NVIDIA's GPUs: `kernels.cu`, compiled by NVRTC when they are first asked for, and put into the caller's stream.
 //!
 //! CUDA's libraries are opened then, too: nothing of them is needed where this isn't used. `driver` speaks with them, `steps` says
 //! what is launched in which order.

@@ -1,6 +1,6 @@
 //! The operator on `[N, C, H, W]` tensors in a GPU's memory.
 
-use std::ptr::null_mut;
+use std::ptr::{NonNull, null_mut};
 
 use ort::Result;
 use ort::operator::{
@@ -71,7 +71,7 @@ impl CudaKernel {
         let y = context.output(0, inputs.x().shape().clone())?;
         let y = y.ok_or_else(|| self.node.error("the output Y is missing"))?;
         let y = y.downcast::<DynTensorValueType>()?;
-        let stream = context.stream()?.map_or(null_mut(), |stream| stream.as_ptr());
+        let stream = context.stream()?.map_or(null_mut(), NonNull::as_ptr);
         let kernels = match self.kernels {
             Some((width, kernels)) if width == shape.group_width => kernels,
             _ => Kernels::of(shape.group_width).map_err(|error| self.node.error(error))?,

@@ -45,20 +45,15 @@ impl Parallel for SessionThreads<'_> {
 }
 
 #[cfg(test)]
-#[path = "../../tests/support/onnx_graph.rs"]
-#[expect(dead_code, unreachable_pub, reason = "shared with the integration tests, which use more of it")]
-mod onnx_graph;
-
-#[cfg(test)]
 mod tests {
     use ort::Result;
     use ort::operator::{BoxedKernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput};
     use ort::session::Session;
     use ort::value::{Tensor, TensorElementType};
 
-    use super::onnx_graph;
     use super::*;
     use crate::onnx::guard::guarded;
+    use crate::support::onnx_graph;
 
     const DOMAIN: &str = "test.cenet";
 
