@@ -1,12 +1,14 @@
 //! Reads an ONNX file: which Channel Equilibrium blocks a network holds.
 
 use std::collections::HashMap;
+use std::io::{self, ErrorKind, Read, Seek};
 use std::path::Path;
 
 use ce_op::onnx::{DOMAIN, NAME};
 use prost::Message;
 use serde::Serialize;
 
+use super::wire::Wire;
 use super::{LoadError, LoadResult, onnx};
 
 /// One Channel Equilibrium block of a network.
@@ -64,6 +66,54 @@ impl GraphSummary {
     }
 }
 
+/// Fields of `ModelProto` and `GraphProto`.
+const GRAPH: u64 = 7;
+const NODE: u64 = 1;
+
+/// How many Channel Equilibrium blocks the ONNX file at `path` holds; its tensors aren't read.
+///
+/// # Errors
+/// As [`GraphSummary::read`].
+pub(super) fn count_ce_blocks(path: &Path) -> LoadResult<usize> {
+    let count = Wire::open(path).and_then(count_of);
+    count.map_err(|error| match error.kind() {
+        ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
+            LoadError::Session { path: path.to_path_buf(), message: "no ONNX file".into() }
+        }
+        _ => LoadError::read(path)(error),
+    })
+}
+
+fn count_of(mut file: Wire<impl Read + Seek>) -> io::Result<usize> {
+    let (mut count, end) = (0, file.end());
+    while let Some(field) = file.next(end)? {
+        if field.number == GRAPH {
+            let end = file.end_of(field);
+            count += count_in_graph(&mut file, end)?;
+        } else {
+            file.skip(field.length)?;
+        }
+    }
+    Ok(count)
+}
+
+fn count_in_graph(file: &mut Wire<impl Read + Seek>, end: u64) -> io::Result<usize> {
+    let mut count = 0;
+    while let Some(field) = file.next(end)? {
+        if field.number == NODE {
+            let node = onnx::NodeProto::decode(file.bytes(field.length)?.as_slice());
+            count += usize::from(is_ce_block(&node.map_err(|_| ErrorKind::InvalidData)?));
+        } else {
+            file.skip(field.length)?;
+        }
+    }
+    Ok(count)
+}
+
+fn is_ce_block(node: &onnx::NodeProto) -> bool {
+    node.domain() == DOMAIN && node.op_type() == NAME
+}
+
 /// The length of the batch axis of the input called `name`, where the ONNX file at `path` fixes it.
 pub(super) fn fixed_batch(path: &Path, name: &str) -> Option<i64> {
     let model = onnx::ModelProto::decode(std::fs::read(path).ok()?.as_slice()).ok()?;
@@ -90,7 +140,7 @@ fn ce_blocks(graph: &onnx::GraphProto) -> Vec<CeBlock> {
     graph
         .node
         .iter()
-        .filter(|node| node.domain() == DOMAIN && node.op_type() == NAME)
+        .filter(|node| is_ce_block(node))
         .map(|node| {
             let whitening = node.input.get(1).and_then(|name| dimensions.get(name.as_str()));
             let (groups, group_width) = match whitening.map(|dims| dims.as_slice()) {
@@ -105,6 +155,20 @@ fn ce_blocks(graph: &onnx::GraphProto) -> Vec<CeBlock> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_are_counted_without_reading_the_rest() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models/tiny_ce/1/model.onnx");
+        let blocks = GraphSummary::read(&path).expect("an ONNX file").ce_blocks.len();
+        assert!(blocks > 1);
+        assert_eq!(count_ce_blocks(&path).expect("an ONNX file"), blocks);
+        let bytes = std::fs::read(&path).expect("readable");
+        let folder = tempfile::tempdir().expect("a folder");
+        let cut = folder.path().join("cut.onnx");
+        std::fs::write(&cut, &bytes[..bytes.len() / 2]).expect("written");
+        assert!(matches!(count_ce_blocks(&cut), Err(LoadError::Session { .. })));
+        assert!(matches!(count_ce_blocks(&folder.path().join("absent")), Err(LoadError::Read { .. })));
+    }
 
     #[test]
     fn dimensions_that_no_tensor_can_have_are_told_as_the_most_there_is() {

@@ -267,7 +267,7 @@ fn seen<T>(outcome: LoadResult<T>) -> Option<T> {
 
 /// What has run the Channel Equilibrium blocks of `session` so far.
 fn ce_nodes(directory: &ModelDirectory, session: &mut OnnxSession, profiling: Profiling) -> LoadResult<CeNodes> {
-    let blocks = GraphSummary::read(&directory.model_path())?.ce_blocks.len();
+    let blocks = graph::count_ce_blocks(&directory.model_path())?;
     Ok(CeNodes::new(&profiling.end(session)?, blocks))
 }
 
