@@ -155,10 +155,13 @@ async fn throughput(options: &Options, target: &Arc<HttpTarget>, pictures: &[Byt
 async fn overload(options: &Options, target: &Arc<HttpTarget>, capacity: f64) {
     let cores = available_parallelism().map_or(1, usize::from) as f64;
     let duration = Duration::from_secs(options.overload_seconds);
-    let capacity_now = closed(target, 32, duration / 4).await.answered_per_s;
-    let before = ceiling::thread_cpu_time();
+    let capacity_before = closed(target, 32, duration / 4).await.answered_per_s;
+    let started = ceiling::thread_cpu_time();
     let summary = open_loop(target, 4.0 * capacity, &Control::new(duration)).await.summary();
-    let clients = (ceiling::thread_cpu_time() - before).as_secs_f64() / duration.as_secs_f64();
+    let clients = (ceiling::thread_cpu_time() - started).as_secs_f64() / duration.as_secs_f64();
+    let capacity_after = closed(target, 32, duration / 4).await.answered_per_s;
+    // the machine's speed drifts
+    let capacity_now = f64::midpoint(capacity_before, capacity_after);
     let accepted = summary.answered_per_s;
     let refused = summary.failed.get("overloaded");
     let refusals = refused.map_or(0, |refused| refused.count);
@@ -168,7 +171,10 @@ async fn overload(options: &Options, target: &Arc<HttpTarget>, capacity: f64) {
         summary.answered,
         summary.requests - summary.answered - refusals
     );
-    println!("  accepted {accepted:.1} /s, {:.3} of the {capacity_now:.1} just before", accepted / capacity_now);
+    println!(
+        "  accepted {accepted:.1} /s, {:.3} of the {capacity_before:.1} before and {capacity_after:.1} after",
+        accepted / capacity_now
+    );
     println!(
         "  the clients took {clients:.2} of {cores} cores; of what they left {:.3}",
         accepted / capacity_now * cores / (cores - clients)
