@@ -3,18 +3,20 @@
 use cenet_serve::manifest::Provider;
 use cenet_serve::model::{ModelDirectory, OnnxSession, ProviderOptions, Providers, SessionOptions};
 
-use crate::{Measured, Networks, Options, compare, report};
+use crate::ways::{Runs, turns};
+use crate::{Networks, Options, compare, pictures, report};
 
 const WAYS: [&str; 3] = ["ResNet-50", "CE-ResNet-50, operator's body", "CE-ResNet-50, native kernel"];
 
 /// Times the three in turns and prints them.
 pub(crate) fn measure(networks: &Networks, options: &Options) {
     let largest = options.batch.iter().copied().max().unwrap_or(1);
-    let mut sessions: Vec<_> = (0..WAYS.len()).map(|way| open(networks, way, largest)).collect();
+    let mut sessions = [0, 1, 2].map(|way| open(networks, way, largest));
     compare(&mut sessions[1..], 2);
+    let mut ways: Vec<_> = WAYS.into_iter().zip(sessions.map(|session| Box::new(session) as Box<dyn Runs>)).collect();
     for &batch in &options.batch {
-        let times_ms = crate::turns(&mut sessions, batch, options.rounds);
-        print!("{}", report::table(&[Measured { threads: 1, batch, ways: &WAYS, times_ms }]));
+        let measured = turns(&mut ways, 1, &pictures(batch), options.rounds);
+        print!("{}", report::table(&[measured]));
     }
 }
 

@@ -2,23 +2,27 @@
 //!
 //! ResNet-50 beside CE-ResNet-50, this exported the usual way (its CE blocks in standard operators), with the kernel that works
 //! in rows, and planned as the server runs it; all by the same ONNX Runtime through the server's own sessions, in turns,
-//! so that a machine whose speed drifts is fair to each. Ratios are taken turn by turn.
+//! so that a machine whose speed drifts is fair to each. Ratios are taken turn by turn. `--python .cache/python-venv/bin/python`
+//! (`make python`) adds both networks in 8 bits, and PyTorch.
 
 mod cuda;
 mod graph;
 mod onnx;
 mod profile;
+mod python;
 mod report;
 mod resnet50;
+mod ways;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use cenet_serve::backend::Backend;
 use cenet_serve::model::{ModelDirectory, Network, OnnxSession, PlanOptions, SessionOptions};
 use clap::Parser;
 use ndarray::ArrayD;
+use python::Eager;
+use ways::{Runs, Way, time_ms, turns};
 
 /// Times ResNet-50 and CE-ResNet-50 in turns
 #[derive(Parser)]
@@ -39,6 +43,10 @@ struct Options {
     #[arg(long)]
     cuda: bool,
 
+    /// A Python that has the package cenet: compares 8 bits and PyTorch, too
+    #[arg(long, env = "CENET_BENCH_PYTHON")]
+    python: Option<PathBuf>,
+
     /// Where the networks and the plans are put
     #[arg(long, default_value = "target/bench-networks")]
     folder: PathBuf,
@@ -52,64 +60,69 @@ struct Options {
     bench: bool,
 }
 
-/// Ways to run a network, in the order of the report; the first is what the others are compared with.
-pub(crate) const WAYS: [&str; 4] =
-    ["ResNet-50", "CE-ResNet-50, usual export", "CE-ResNet-50, kernel in rows", "CE-ResNet-50, planned"];
-
-/// Times of one number of threads and pictures: for each way, for each turn, in milliseconds.
-pub(crate) struct Measured {
-    pub(crate) threads: usize,
-    pub(crate) batch: usize,
-    pub(crate) ways: &'static [&'static str],
-    pub(crate) times_ms: Vec<Vec<f64>>,
-}
-
 struct Networks {
     plain: ModelDirectory,
     ce: ModelDirectory,
+    /// Both in 8 bits, where Python is at hand.
+    int8: Option<[ModelDirectory; 2]>,
     plan: PlanOptions,
 }
 
 impl Networks {
-    fn written_to(folder: &Path) -> Self {
-        let directory = |name: &str, with_ce| {
-            let path = folder.join(name).join("1");
-            resnet50::write(&path, with_ce);
-            ModelDirectory::read(&path).expect("a good directory")
+    fn written_to(folder: &Path, python: Option<&Path>) -> Self {
+        let paths = ["resnet50", "ce_resnet50"].map(|name| folder.join(name).join("1"));
+        let directory = |path: &Path, with_ce| {
+            resnet50::write(path, with_ce);
+            ModelDirectory::read(path).expect("a good directory")
         };
+        let [plain, ce] = [directory(&paths[0], false), directory(&paths[1], true)];
+        let int8 = python.map(|python| paths.each_ref().map(|path| python::quantized(python, path)));
         let plan = PlanOptions { enabled: true, cache: Some(folder.join("plans")) };
         // of an earlier measurement
         let _ = fs::remove_dir_all(folder.join("plans"));
-        Self { plain: directory("resnet50", false), ce: directory("ce_resnet50", true), plan }
+        Self { plain, ce, int8, plan }
     }
 
-    fn open(&self, way: usize, options: &SessionOptions) -> OnnxSession {
+    /// `way` is one that a session runs.
+    fn open(&self, way: Way, options: &SessionOptions) -> OnnxSession {
         let body = SessionOptions { without_native_kernel: true, ..options.clone() };
+        let int8 = || self.int8.as_ref().expect("they were written");
         let session = match way {
-            0 => OnnxSession::load(&self.plain.model_path(), options),
-            1 => OnnxSession::load(&self.ce.model_path(), &body),
-            2 => OnnxSession::load(&self.ce.model_path(), options),
-            _ => Network::of(&self.ce, &self.plan).open_session(options),
+            Way::Plain => OnnxSession::load(&self.plain.model_path(), options),
+            Way::UsualExport | Way::Eager => OnnxSession::load(&self.ce.model_path(), &body),
+            Way::KernelInRows => OnnxSession::load(&self.ce.model_path(), options),
+            Way::Planned => Network::of(&self.ce, &self.plan).open_session(options),
+            Way::PlainInt8 => OnnxSession::load(&int8()[0].model_path(), options),
+            Way::PlannedInt8 => Network::of(&int8()[1], &self.plan).open_session(options),
         };
         session.expect("a session")
+    }
+
+    fn runner(&self, way: Way, threads: usize, python: Option<&Path>) -> Box<dyn Runs> {
+        match (way, python) {
+            (Way::Eager, Some(python)) => Box::new(Eager::start(python, threads)),
+            _ => Box::new(self.open(way, &SessionOptions { threads, ..SessionOptions::default() })),
+        }
     }
 }
 
 fn main() {
     let options = Options::parse();
-    let networks = Networks::written_to(&options.folder);
+    let python = options.python.as_deref();
+    let networks = Networks::written_to(&options.folder, python.filter(|_| !options.cuda));
     if options.cuda {
         return cuda::measure(&networks, &options);
     }
     let network = Network::of(&networks.ce, &networks.plan);
     println!("plan: {}, {:?}", network.origin(), network.coverage());
+    let of_python = python.map_or(&[][..], |_| &Way::OF_PYTHON);
     let mut measured = Vec::new();
     for &threads in &options.threads {
-        let open = |way| networks.open(way, &SessionOptions { threads, ..SessionOptions::default() });
-        let mut sessions: Vec<_> = (0..WAYS.len()).map(open).collect();
+        let runner = |way: &Way| (way.name(), networks.runner(*way, threads, python));
+        let mut ways: Vec<_> = Way::OWN.iter().chain(of_python).map(runner).collect();
         for &batch in &options.batch {
             let rounds = if batch > 1 { options.rounds.div_ceil(3) } else { options.rounds };
-            measured.push(Measured { threads, batch, ways: &WAYS, times_ms: turns(&mut sessions, batch, rounds) });
+            measured.push(turns(&mut ways, threads, &pictures(batch), rounds));
             print!("{}", report::table(&measured[measured.len() - 1..]));
         }
     }
@@ -120,22 +133,6 @@ fn main() {
     if let Some(path) = &options.report {
         report::write(path, &text, &measured);
     }
-}
-
-fn turns(sessions: &mut [OnnxSession], batch: usize, rounds: usize) -> Vec<Vec<f64>> {
-    let input = pictures(batch);
-    let mut times = vec![Vec::new(); sessions.len()];
-    for round in 0..=rounds {
-        for offset in 0..sessions.len() {
-            let way = (round + offset) % sessions.len();
-            let time = time_ms(|| drop(sessions[way].infer(input.clone()).expect("an answer")));
-            // the first is for warming up
-            if round > 0 {
-                times[way].push(time);
-            }
-        }
-    }
-    times
 }
 
 /// Prints how far apart the answers of the sessions are, which should run the same network.
@@ -164,17 +161,11 @@ fn pictures(batch: usize) -> ArrayD<f32> {
 fn load_times(networks: &Networks) -> [Vec<f64>; 2] {
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..7 {
-        for (way, times) in [0, WAYS.len() - 1].into_iter().zip(&mut times) {
+        for (way, times) in [Way::Plain, Way::Planned].into_iter().zip(&mut times) {
             times.push(time_ms(|| {
                 drop(networks.open(way, &SessionOptions { threads: 1, ..SessionOptions::default() }));
             }));
         }
     }
     times
-}
-
-fn time_ms(work: impl FnOnce()) -> f64 {
-    let started = Instant::now();
-    work();
-    started.elapsed().as_secs_f64() * 1e3
 }

@@ -7,7 +7,8 @@ use cenet_serve::backend::Backend;
 use cenet_serve::model::SessionOptions;
 use serde::Deserialize;
 
-use crate::{Networks, WAYS, pictures};
+use crate::ways::Way;
+use crate::{Networks, pictures};
 
 const RUNS: usize = 20;
 
@@ -36,7 +37,7 @@ struct Arguments {
 pub(crate) fn shares(networks: &Networks, threads: usize) -> Shares {
     let folder = tempfile::tempdir().expect("a folder");
     let profile = Some(folder.path().join("profile"));
-    let mut session = networks.open(WAYS.len() - 1, &SessionOptions { profile, threads, ..SessionOptions::default() });
+    let mut session = networks.open(Way::Planned, &SessionOptions { profile, threads, ..SessionOptions::default() });
     for _ in 0..RUNS {
         session.infer(pictures(1)).expect("an answer");
     }
