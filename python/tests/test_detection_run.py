@@ -21,7 +21,11 @@ from cenet.detection.recipe import DetectionRecipe
 from cenet.detection.run import DetectionRun, load_start
 from cenet.errors import DataError
 from cenet.export import ExportError, FcosHead, GoldenSource, Preprocess, cli, export_model
+from cenet.export.restore import restore_classifier
 from cenet.networks import build_network
+from cenet.training.start import take_other_inputs
+
+SHIPPED = Path(__file__).resolve().parents[2] / "models" / "ce_efficientnet_lite0" / "1"
 
 TINY = DetectionRecipe(
     size=(64, 96),
@@ -89,10 +93,25 @@ def test_a_run_starts_from_a_classifier(folder, tmp_path):
     torch.testing.assert_close(weights["layer4.1.conv2.weight"], classifier.layer4[1].conv2.weight)
     assert len(run.identity()["start_sha256"]) == 64
     plain = build_detector("ce_resnet_small", num_classes=2, norm="bn")
-    load_start(plain, tmp_path / "classifier.pt")
+    load_start(plain, tmp_path / "classifier.pt", "ce_resnet_small", list)
     torch.testing.assert_close(plain.backbone.conv1.weight, classifier.conv1.weight)
     with pytest.raises(ValueError, match="doesn't fit"):
-        load_start(build_detector("ce_resnet18", num_classes=2), tmp_path / "classifier.pt")
+        load_start(build_detector("ce_resnet18", num_classes=2), tmp_path / "classifier.pt", "ce_resnet18", list)
+
+
+def test_a_run_starts_from_the_shipped_classifier(folder, tmp_path):
+    recipe = dataclasses.replace(TINY, backbone="ce_efficientnet_lite0")
+    run = DetectionRun(folder, tmp_path, recipe, "ce", 0, start_from=SHIPPED)
+    backbone, classifier = run.network.backbone.eval(), restore_classifier(SHIPPED, recipe.backbone)
+    take_other_inputs(classifier, tomllib.loads((SHIPPED / "model.toml").read_text())["preprocess"])
+    pixels = torch.randn(2, 3, 64, 96)
+    with torch.inference_mode():
+        for found, expected in zip(backbone.pyramid(pixels), classifier.pyramid(pixels), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item())
+    assert backbone.blocks[9].conv[-1].running_var.std() > 0, "statistics are those of the new pictures"
+    assert [output.class_logits.shape[-1] for output in run.network(pixels)] == [12, 6, 3]
+    with pytest.raises(ValueError):
+        DetectionRun(folder, tmp_path, TINY, "ce", 0, start_from=SHIPPED)
 
 
 def test_a_run_goes_on_from_a_detector_at_another_size(trained, folder, tmp_path):

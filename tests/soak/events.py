@@ -28,7 +28,7 @@ async def burst(world: World) -> str:
 
 
 async def crowd(world: World) -> str:
-    """As many pictures at once as fill every session's largest batch, for each model in turn: what a model takes at most, it takes then."""
+    """For each model in turn as many pictures at once as fill every session's largest batch: it takes the most then."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         for model in (STEADY, LARGE, CHANGING, COMING):
             request = functools.partial(classify_in_crowd, model=model, session=session)

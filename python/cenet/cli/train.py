@@ -21,8 +21,6 @@ from cenet.training.run import LAST, Run
 
 # All but the builder that cannot do without a block and layers.
 _ARCHITECTURES = sorted(set(network_names()) - {"ce_resnet"})
-# Those with a `pyramid`.
-_BACKBONES = sorted(set(_ARCHITECTURES) - {"ce_efficientnet_lite0"})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,7 +55,7 @@ def _start_classification(options: argparse.Namespace) -> Run:
 
 def _start_detection(options: argparse.Namespace) -> Run:
     recipe = _changed(detection_recipe.RECIPES[options.recipe], options)
-    return DetectionRun(options.data, options.output, recipe, options.norm, options.seed, options.start_from)
+    return DetectionRun(options.data, options.output, recipe, options.norm, options.seed, options.init)
 
 
 def _start_distillation(options: argparse.Namespace) -> Run:
@@ -98,9 +96,12 @@ def _add_detect(detect: argparse.ArgumentParser) -> None:
     detect.set_defaults(start=_start_detection)
     detect.add_argument("--data", type=Path, required=True, help="folder of a VOC data set, or of COCO files")
     _add_common(detect, sorted(detection_recipe.RECIPES))
-    detect.add_argument("--backbone", choices=_BACKBONES)
+    detect.add_argument("--backbone", choices=_ARCHITECTURES)
     detect.add_argument(
-        "--start-from", type=Path, metavar="FILE", help="checkpoint of a classifier or detector with the first weights"
+        "--init",
+        type=Path,
+        metavar="PATH",
+        help="first weights: checkpoint or model directory of the backbone as a classifier, or a detector's checkpoint",
     )
     detect.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="of the input; multiples of 32")
     detect.add_argument("--fit", choices=FIT_MODES, help="how a picture gets to that size")

@@ -1,13 +1,14 @@
 """The training run of a detector on pictures with boxes."""
 
-import hashlib
 import math
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cenet.checkpoint import read_checkpoint
 from cenet.detection.annotations import AnnotatedPicture, read_part
@@ -19,9 +20,13 @@ from cenet.detection.recipe import DetectionRecipe
 from cenet.errors import DataError
 from cenet.training import curves
 from cenet.training.dataset import write_split
-from cenet.training.images import MEAN, STD
+from cenet.training.images import MEAN, STD, normalise
 from cenet.training.optimiser import build_adamw, build_scheduler
 from cenet.training.run import Learner, Run
+from cenet.training.start import exported_state, fingerprint
+
+# Pictures that give a model directory's network its statistics.
+_START_PICTURES = 64
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,9 @@ class DetectionSplit:
 
 
 class DetectionRun(Run):
-    """See `Run`. `start_from` is a checkpoint of the recipe's backbone, or of its detector, with the first weights."""
+    """See `Run`. `start_from` has the first weights: a checkpoint or model directory of the recipe's backbone as a
+    classifier, or a checkpoint of its detector.
+    """
 
     record_type = EpochRecord
 
@@ -74,8 +81,8 @@ class DetectionRun(Run):
         network = build_detector(**self.options).to(memory_format=torch.channels_last)
         self.start_hash = None
         if start_from is not None:
-            load_start(network, start_from)
-            self.start_hash = hashlib.sha256(start_from.read_bytes()).hexdigest()
+            load_start(network, start_from, recipe.backbone, lambda: _start_batches(self.split.train, recipe))
+            self.start_hash = fingerprint(start_from)
         optimiser = build_adamw(network, recipe.learning_rate, recipe.weight_decay)
         scheduler = build_scheduler(optimiser, recipe, max(1, len(self.split.train) // recipe.batch_size))
         super().__init__(output, recipe, norm, seed, Learner(network, optimiser, scheduler))
@@ -159,16 +166,27 @@ def split_parts(data: Path, recipe: DetectionRecipe) -> DetectionSplit:
     return DetectionSplit(training.labels, pictures[count:], pictures[:count], test.pictures)
 
 
-def load_start(network: Detector, file: Path) -> None:
-    """Loads a detector's weights, or a classifier's into the backbone, its classifier left out.
+def load_start(network: Detector, source: Path, backbone: str, batches: Callable[[], Sequence[Tensor]]) -> None:
+    """Loads a detector's weights, or those of a classifier named `backbone` without the classifier.
+
+    `batches` are inputs as training has them, for the statistics of a model directory.
 
     Raises:
         ValueError: if they don't fit.
+        OSError: if they can't be read.
     """
-    checkpoint = read_checkpoint(file)
-    part = network if checkpoint.task == "detect" else network.backbone
-    state, expected = checkpoint.state, part.state_dict()
+    if source.is_dir():
+        part, state = network.backbone, exported_state(source, backbone, batches())
+    else:
+        checkpoint = read_checkpoint(source)
+        part, state = network if checkpoint.task == "detect" else network.backbone, checkpoint.state
+    expected = part.state_dict()
     unfit = [name for name in expected if name not in state or state[name].shape != expected[name].shape]
     if unfit:
-        raise ValueError(f"{file} doesn't fit: {len(unfit)} keys differ, such as {', '.join(unfit[:5])}")
+        raise ValueError(f"{source} doesn't fit: {len(unfit)} keys differ, such as {', '.join(unfit[:5])}")
     part.load_state_dict({name: state[name] for name in expected})
+
+
+def _start_batches(pictures: Sequence[AnnotatedPicture], recipe: DetectionRecipe) -> Sequence[Tensor]:
+    fitted = load_for_evaluation(pictures[:_START_PICTURES], recipe.size, recipe.fit, "start")
+    return normalise(fitted.pixels).split(recipe.batch_size)

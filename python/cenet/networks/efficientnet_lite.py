@@ -26,6 +26,8 @@ _STAGES = (
     (6, 3, 320, 1, 1),
 )
 _STEM, _LAST = 32, 1280
+# Blocks that are the last ones at strides 8, 16 and 32.
+_PYRAMID = (4, 10, 15)
 # What the published network was trained with, converted from TensorFlow.
 _EPSILON, _MOMENTUM = 1e-3, 0.01
 
@@ -91,11 +93,27 @@ class EfficientNetLite(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(_LAST, num_classes))
 
-    def features(self, x: Tensor) -> Tensor:
+    @property
+    def pyramid_channels(self) -> tuple[int, int, int]:
+        """Channels of what `pyramid` gives."""
+        return tuple(self.blocks[index].outputs for index in _PYRAMID)
+
+    def drop_classifier(self) -> None:
+        """Leaves only what `pyramid` needs."""
+        del self.head, self.classifier
+
+    def pyramid(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[N, 3, H, W] to the last outputs at strides 8, 16 and 32, before the classifier's 1x1 convolution."""
+        outputs = []
         x = self.stem(x)
-        for block in self.blocks:
+        for index, block in enumerate(self.blocks):
             x = block(x)
-        return self.head(x)
+            if index in _PYRAMID:
+                outputs.append(x)
+        return tuple(outputs)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.head(self.pyramid(x)[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.avgpool(self.features(x)).flatten(1))

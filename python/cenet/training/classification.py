@@ -1,6 +1,5 @@
 """The training run of a classifier on a folder of pictures per class."""
 
-import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from cenet.training.loop import evaluate, train_epoch
 from cenet.training.optimiser import build_optimiser, build_scheduler
 from cenet.training.recipe import Recipe
 from cenet.training.run import Learner, Run, batch_indices
-from cenet.training.start import load_start
+from cenet.training.start import fingerprint, load_start
 
 _START_PICTURES = 256
 
@@ -83,7 +82,7 @@ class ClassificationRun(Run):
         return record.validation_top1
 
     def identity(self) -> dict[str, Any]:
-        return {"start_sha256": _fingerprint(self.start_from)}
+        return {"start_sha256": self.start_from and fingerprint(self.start_from)}
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -113,13 +112,6 @@ class ClassificationRun(Run):
             "test_loss": scores.loss,
             "validation_top1": self.records[-1].validation_top1,
         }
-
-
-def _fingerprint(start_from: Path | None) -> str | None:
-    if start_from is None:
-        return None
-    file = start_from / "model.onnx" if start_from.is_dir() else start_from
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _split(data: Path, output: Path, recipe: Recipe) -> Split:

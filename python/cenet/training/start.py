@@ -5,6 +5,7 @@ the same but has lost the statistics that training mode replaces with those of e
 the new pictures; the function in evaluation mode stays.
 """
 
+import hashlib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ def load_start(network: nn.Module, source: Path, arch: str, batches: Sequence[Te
         ValueError: if `source` is of another network.
         OSError: if it can't be read.
     """
-    state = _exported(source, arch, batches) if source.is_dir() else read_checkpoint(source).state
+    state = exported_state(source, arch, batches) if source.is_dir() else read_checkpoint(source).state
     expected = network.state_dict()
     missing = [name for name in expected if name not in state or state[name].shape != expected[name].shape]
     classifier = _classifier(network)
@@ -40,6 +41,12 @@ def load_start(network: nn.Module, source: Path, arch: str, batches: Sequence[Te
     network.load_state_dict({name: value if name in missing else state[name] for name, value in expected.items()})
 
 
+def fingerprint(source: Path) -> str:
+    """SHA-256 of the weights at `source`, in hexadecimal."""
+    file = source / "model.onnx" if source.is_dir() else source
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def _classifier(network: nn.Module) -> str:
     """The name of the last linear layer that is no CE block's."""
     own = tuple(f"{name}." for name, module in network.named_modules() if isinstance(module, CEBlock))
@@ -47,7 +54,13 @@ def _classifier(network: nn.Module) -> str:
     return next(name for name in reversed(linear) if not name.startswith(own))
 
 
-def _exported(directory: Path, arch: str, batches: Sequence[Tensor]) -> dict[str, Tensor]:
+def exported_state(directory: Path, arch: str, batches: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The state of the classifier in a model directory, a network of the name `arch`, with statistics of `batches`.
+
+    Raises:
+        ValueError: if the directory holds another network.
+        OSError: if a file can't be read.
+    """
     network = restore_classifier(directory, arch)
     preprocess = tomllib.loads((directory / "model.toml").read_text(encoding="utf-8"))["preprocess"]
     take_other_inputs(network, preprocess)
