@@ -71,6 +71,18 @@ async fn whatever_is_referred_to_is_there() {
     assert_eq!(distinct.len(), identifiers.len(), "each operation has an id of its own");
 }
 
+#[tokio::test]
+async fn how_a_key_is_shown_is_told() {
+    let document = document().await;
+    let schemes = document["components"]["securitySchemes"].as_object().expect("schemes");
+    let either = document["security"].as_array().expect("requirements");
+    let named = either.iter().flat_map(|one| one.as_object().expect("names").keys()).collect::<BTreeSet<_>>();
+    assert_eq!(named, schemes.keys().collect());
+    assert_eq!(either[0], serde_json::json!({}), "a server without keys asks for none");
+    assert_eq!(schemes["bearer"]["scheme"], "bearer");
+    assert_eq!(schemes["api_key"]["name"], "X-API-Key");
+}
+
 fn collect<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
     match value {
         Value::Object(object) => {

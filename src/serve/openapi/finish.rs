@@ -2,6 +2,9 @@
 
 use utoipa::PartialSchema;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, ContactBuilder, InfoBuilder, License, ObjectBuilder, OpenApi, Required, Type};
 
@@ -25,6 +28,16 @@ const TAGS: [(&str, &str); 4] = [
     (tags::SERVER, "Health, metrics and the log."),
 ];
 
+/// How a key is shown, by the scheme's name.
+fn key_schemes() -> [(&'static str, SecurityScheme); 2] {
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("A key that the operator has given out."))
+        .build();
+    let header = ApiKeyValue::with_description("X-API-Key", "The same key.");
+    [("bearer", SecurityScheme::Http(bearer)), ("api_key", SecurityScheme::ApiKey(ApiKey::Header(header)))]
+}
+
 /// The same document, whole.
 pub(super) fn finish(mut document: OpenApi) -> OpenApi {
     let license = License::new("Apache-2.0");
@@ -37,9 +50,16 @@ pub(super) fn finish(mut document: OpenApi) -> OpenApi {
         .build();
     let tag = |(name, description)| TagBuilder::new().name(name).description(Some(description)).build();
     document.tags = Some(TAGS.map(tag).to_vec());
-    let schemas = &mut document.components.get_or_insert_with(Components::new).schemas;
-    schemas.insert("Problem".into(), Problem::schema());
-    schemas.insert("FailedBody".into(), FailedBody::schema());
+    let components = document.components.get_or_insert_with(Components::new);
+    components.schemas.insert("Problem".into(), Problem::schema());
+    components.schemas.insert("FailedBody".into(), FailedBody::schema());
+    // none, where the operator has given out no keys
+    let mut either = vec![SecurityRequirement::default()];
+    for (name, scheme) in key_schemes() {
+        components.add_security_scheme(name, scheme);
+        either.push(SecurityRequirement::new(name, Vec::<String>::new()));
+    }
+    document.security = Some(either);
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             operation.operation_id = Some(identifier(method, path));
