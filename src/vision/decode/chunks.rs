@@ -17,6 +17,11 @@ pub(super) fn xmp(bytes: &[u8]) -> Option<&[u8]> {
     chunks(bytes).filter(|(name, _)| name == b"iTXt").find_map(|(_, data)| data.strip_prefix(XMP))
 }
 
+/// Whether the palette's last colour is whole, where there is a palette.
+pub(super) fn palette_is_whole(bytes: &[u8]) -> bool {
+    chunks(bytes).find(|(name, _)| name == b"PLTE").is_none_or(|(_, data)| data.len().is_multiple_of(3))
+}
+
 /// Name and data of each chunk, as far as they are whole.
 fn chunks(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     let mut rest = bytes.get(SIGNATURE..).unwrap_or_default();

@@ -21,6 +21,9 @@ use crate::manifest::SixteenBitPolicy;
 /// Where a PNG's head has its depth and colour type.
 const PNG_KIND: Range<usize> = 24..26;
 
+/// The colour type whose samples are places in a palette.
+const INDEXED: u8 = 3;
+
 /// A picture whose header was read.
 pub(super) struct StillPicture<'a> {
     format: Format,
@@ -98,6 +101,10 @@ fn check_whole(format: Format, bytes: &[u8]) -> Result<()> {
     match format {
         Format::Bmp => Bitmap::open(bytes).map_or(Ok(()), |bitmap| bitmap.check()),
         Format::Tiff => tiff::check(bytes),
+        // the decoder would break down over it
+        Format::Png if bytes.get(PNG_KIND.end - 1) == Some(&INDEXED) && !chunks::palette_is_whole(bytes) => {
+            Err(damaged(format, "its palette ends amid a colour"))
+        }
         Format::WebP if !riff::is_complete(bytes) => Err(damaged(format, "its end is missing")),
         _ => Ok(()),
     }
