@@ -17,7 +17,7 @@ SETTINGS = settings()
     workers=SETTINGS.workers, threads=1, metrics={"enabled": False}, logging={"access": {"enabled": False}}
 )
 class Classify:
-    """JPEG in, JSON out, one by one: batches go through another process, and cost more than they bring."""
+    """JPEG in, JSON out, one by one."""
 
     def __init__(self) -> None:
         # only workers need it, and what it takes of memory
