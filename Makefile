@@ -24,6 +24,8 @@ OPENAPI_VENV := .cache/openapi-venv
 AUDIT_VENV := .cache/audit-venv
 TOOLS := .cache/tools
 SOAK_VENV := .cache/soak-venv
+PEERS := .cache/peers
+PLAIN_MODEL := $(PEERS)/models/efficientnet_lite0/1/model.toml
 OFFICIAL_MODEL := .cache/official-format/1
 DEBUG_BINARY := $(abspath target/debug/cenet-serve)
 # data sets that some tests look at and pass over without
@@ -123,6 +125,19 @@ $(AUDIT_VENV)/installed: scripts/audit/requirements.lock
 bench: $(RUNTIME) ## measure the operator, decoding with preprocessing, serving, and what CE costs a network: docs/performance.md
 	CENET_BENCH_REPORT=docs/performance.md $(CARGO) bench --workspace --locked --benches
 
+# PEERS_OPTIONS are those of benches/peers/compare.py, such as `--plain --report FILE`
+.PHONY: bench-peers
+bench-peers: build $(patsubst %,$(PEERS)/%/installed,mosec litserve mlserver bentoml) $(PLAIN_MODEL) ## compare the server with other model servers (benches/peers)
+	$(PYTHON) benches/peers/compare.py $(PEERS_OPTIONS)
+
+$(PLAIN_MODEL): $(wildcard benches/peers/plain/*.py) $(PEERS)/plain/installed
+	$(PEERS)/plain/bin/python benches/peers/plain/make_plain.py $(@D)
+
+$(PEERS)/%/installed: benches/peers/%/requirements.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	touch $@
+
 # the fuzzer's instrumentation is not stable Rust, but stable compilers have it
 .PHONY: fuzz
 fuzz: $(RUNTIME) $(addprefix fuzz-,$(FUZZ_TARGET)) ## fuzz each target, or FUZZ_TARGET alone, for FUZZ_SECONDS (600); needs `cargo install cargo-fuzz`
@@ -167,8 +182,8 @@ test-python: python $(RUNTIME) ## test training and export, and the authors' own
 
 .PHONY: test-clients
 test-clients: $(CLIENTS_VENV)/installed $(RUNTIME) $(FIXTURES) ## drive the server with Triton's clients and with hostile bodies, run the examples, soak for a minute
-	$(CLIENTS_VENV)/bin/ruff check tests/clients tests/soak examples
-	$(CLIENTS_VENV)/bin/ruff format --check tests/clients tests/soak examples
+	$(CLIENTS_VENV)/bin/ruff check tests/clients tests/soak examples benches/peers
+	$(CLIENTS_VENV)/bin/ruff format --check tests/clients tests/soak examples benches/peers
 	$(CARGO) build --locked
 	CENET_SERVE_BINARY=$(DEBUG_BINARY) $(CLIENTS_VENV)/bin/python -m pytest -q tests/clients
 	CENET_SERVE_BINARY=$(DEBUG_BINARY) $(CLIENTS_VENV)/bin/python -m pytest -q --override-ini pythonpath=tests/clients tests/soak
