@@ -48,7 +48,7 @@ fn a_bad_setting_is_replaced_and_the_rest_stays() {
     }
     let directory = ModelDirectory::read(&model).expect("good");
     let batching = &directory.manifest.batching;
-    let waits = batching.queue_delay_us == Some(200_000) && batching.max_size > Some(16);
+    let waits = batching.queue_delay_us == Some(200_000) && batching.max_size > 16;
     assert!(!waits, "{batching:?}");
     let loaded = Model::load(&model, &LoadOptions::default()).expect("it loads");
     assert!(loaded.golden.is_some(), "and reproduces its golden pair");

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{KernelOptions, ProviderArguments};
-use crate::batch::BatchPolicy;
-use crate::model::{InstanceOptions, LoadOptions, RepositoryOptions};
+use crate::model::{BatchOptions, InstanceOptions, LoadOptions, RepositoryOptions};
 
 /// What changes the models that are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -59,9 +58,8 @@ pub struct ModelOptions {
     #[arg(long, env = "CENET_INFERENCE_THREADS", value_name = "N", default_value_t = 0)]
     pub inference_threads: u16,
 
-    /// Pictures in a batch at most, unless model.toml says
-    #[arg(long, env = "CENET_MAX_BATCH_SIZE", value_name = "N", default_value_t = 8,
-          value_parser = clap::value_parser!(u16).range(1..))]
+    /// Pictures in a batch at most, unless model.toml says; 0 chooses, from 2 to 8, by the model's speed
+    #[arg(long, env = "CENET_MAX_BATCH_SIZE", value_name = "N", default_value_t = 0)]
     pub max_batch_size: u16,
 
     /// Microseconds that a picture waits for others while a session is free, unless model.toml says
@@ -101,7 +99,7 @@ impl ModelOptions {
     fn load_options(&self) -> LoadOptions {
         LoadOptions {
             instances: InstanceOptions { count: self.instances.into(), threads: self.inference_threads.into() },
-            batching: BatchPolicy {
+            batching: BatchOptions {
                 max_size: self.max_batch_size.into(),
                 max_delay: Duration::from_micros(self.queue_delay_us.into()),
             },

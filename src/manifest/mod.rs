@@ -163,8 +163,8 @@ impl Detection {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Batching {
-    /// Pictures in a batch at most.
-    pub max_size: Option<u16>,
+    /// Pictures in a batch at most; 0 lets the server choose.
+    pub max_size: u16,
     /// Microseconds that a picture waits for others while the network is free.
     pub queue_delay_us: Option<u32>,
     /// Pictures of this model in flight at most; further ones are turned away.
@@ -173,8 +173,7 @@ pub struct Batching {
 
 impl Batching {
     fn check(&self) -> Result<(), String> {
-        let fits = self.max_size != Some(0) && self.queue_length != Some(0);
-        if fits { Ok(()) } else { Err("batching: max_size and queue_length must be at least 1".into()) }
+        if self.queue_length == Some(0) { Err("batching.queue_length must be at least 1".into()) } else { Ok(()) }
     }
 }
 
@@ -234,7 +233,7 @@ mod tests {
             ("softmax", "softmin", "softmin"),
             ("task = \"classify\"", "task = \"detect\"", "for classify"),
             ("\"scores\"", "\"yolo\"", "yolo"),
-            ("[golden]", "[batching]\nmax_size = 0\n[golden]", "max_size"),
+            ("[golden]", "[batching]\nqueue_length = 0\n[golden]", "queue_length"),
             ("[golden]", "[runtime]\nproviders = ['cpu', 'cuda']\n[golden]", "cpu last"),
             ("[golden]", "[detection]\niou = 1.5\n[golden]", "detection"),
             ("kind = \"scores\"", "kind = \"scores\"\nbias = 1", "bias"),

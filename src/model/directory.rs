@@ -1,13 +1,12 @@
 //! A model directory, `<name>/<version>`: read, and checked against the network it holds.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::files::{Files, MAX_LABELS_BYTES, MAX_MANIFEST_BYTES};
 use super::folder::name_and_version;
 use super::{GoldenPair, LoadError, LoadResult, OnnxSession, Providers, SessionOptions};
 use crate::backend::{Signature, TensorInfo};
-use crate::batch::{BatchAxis, BatchPolicy};
+use crate::batch::BatchAxis;
 use crate::manifest::{Head, Manifest, MaskFrame};
 use crate::vision::preprocess::Preprocessor;
 
@@ -129,20 +128,6 @@ impl ModelDirectory {
         match self.manifest.head {
             Head::Boxes(_) => BatchAxis::None,
             Head::Scores(_) | Head::Fcos(_) | Head::Yolox(_) => BatchAxis::First,
-        }
-    }
-
-    /// When a batch leaves, as the manifest and, where that leaves it open, `defaults` say; one picture at a time for a network that
-    /// is made for it.
-    pub fn batch_policy(&self, signature: &Signature, defaults: BatchPolicy) -> BatchPolicy {
-        if signature.inputs.first().and_then(|input| input.shape.first()) == Some(&1) {
-            return BatchPolicy::SINGLE;
-        }
-        let declared = &self.manifest.batching;
-        let delay = declared.queue_delay_us.map(|delay_us| Duration::from_micros(delay_us.into()));
-        BatchPolicy {
-            max_size: declared.max_size.map_or(defaults.max_size, usize::from),
-            max_delay: delay.unwrap_or(defaults.max_delay),
         }
     }
 

@@ -57,7 +57,7 @@ pub fn inspect(path: &Path, options: &LoadOptions) -> LoadResult<Inspection> {
     let executed = profile_network(&directory, &opened.network, &opened.providers)?;
     Ok(Inspection {
         graph: GraphSummary::read(&directory.model_path())?,
-        batching: directory.batch_policy(&opened.signature, options.batching),
+        batching: opened.batching,
         signature: opened.signature,
         instances: opened.instances,
         ce_kernel: ce_kernel(&executed),

@@ -1,5 +1,6 @@
 //! Models: loaded from their directories, verified, run. The only room that knows ONNX Runtime.
 
+mod batching;
 mod canary;
 mod catalog;
 mod directory;
@@ -31,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::ArrayD;
 
+pub use batching::BatchOptions;
 pub use canary::Canary;
 pub use catalog::{Catalog, Entry, parse_version};
 pub use directory::ModelDirectory;
@@ -65,7 +67,7 @@ pub struct LoadOptions {
     /// Sessions of a model, and their threads.
     pub instances: InstanceOptions,
     /// When a batch leaves.
-    pub batching: BatchPolicy,
+    pub batching: BatchOptions,
     /// Pictures of one model in flight at most.
     pub queue_length: usize,
     /// What runs the networks.
@@ -76,10 +78,9 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        let batching = BatchPolicy { max_size: 8, max_delay: Duration::ZERO };
         Self {
             instances: InstanceOptions::default(),
-            batching,
+            batching: BatchOptions::default(),
             queue_length: 64,
             providers: ProviderOptions::default(),
             plan: PlanOptions::default(),
@@ -139,9 +140,8 @@ impl Model {
     pub fn of(directory: ModelDirectory, options: &LoadOptions) -> LoadResult<Self> {
         let started = Instant::now();
         let opened = Opened::open(&directory, options)?;
-        let batching = directory.batch_policy(&opened.signature, options.batching);
         let sessions = opened.sessions.into_iter().map(|session| Box::new(session) as Box<dyn Backend>).collect();
-        let batcher = Batcher::start(&directory.name, sessions, directory.batch_axis(), batching)
+        let batcher = Batcher::start(&directory.name, sessions, directory.batch_axis(), opened.batching)
             .map_err(|error| LoadError::Runtime(format!("no thread for the model: {error}")))?;
         let queue_length = directory.manifest.batching.queue_length.map_or(options.queue_length, usize::from);
         let admission = Arc::new(Admission::in_model(&directory.name, queue_length));
@@ -153,7 +153,7 @@ impl Model {
             load_time: started.elapsed(),
             instances: opened.instances,
             placement: opened.placement,
-            batching,
+            batching: opened.batching,
             admission,
             canary: opened.canary,
             health: Health::default(),
@@ -179,6 +179,7 @@ struct Opened {
     golden: Option<GoldenReport>,
     canary: Canary,
     instances: Instances,
+    batching: BatchPolicy,
     /// The providers in force.
     providers: Providers,
     placement: Placement,
@@ -189,6 +190,7 @@ struct Opened {
 impl Opened {
     /// Opens one session, times it, decides how many there should be, and opens those.
     fn open(directory: &ModelDirectory, options: &LoadOptions) -> LoadResult<Self> {
+        let batching = BatchOptions::of(directory, options.batching);
         let declared = &directory.manifest.runtime;
         let declared = InstanceOptions { count: declared.instances.into(), threads: declared.threads.into() };
         let wanted = declared.or(options.instances);
@@ -196,7 +198,7 @@ impl Opened {
         let profiling = seen(Profiling::begin());
         let profile = profiling.as_ref().map(Profiling::path);
         let first = SessionOptions { threads: trial_threads, profile, ..SessionOptions::default() };
-        let (network, mut trial) = start(directory, options, first)?;
+        let (network, mut trial) = start(directory, options, batching.largest(), first)?;
         let (providers, placement) = (trial.providers().clone(), trial.placement().clone());
         let signature = trial.signature().clone();
         let head_outputs = directory.check_signature(&signature)?;
@@ -206,7 +208,10 @@ impl Opened {
         let again = Instant::now();
         warm_up(directory, &mut trial, pair.as_ref())?;
         let cores = available_parallelism().map_or(1, usize::from);
-        let instances = if providers.on_gpu() { wanted.on_gpu() } else { wanted.choose(again.elapsed(), cores) };
+        let picture = again.elapsed();
+        let on_gpu = providers.on_gpu();
+        let instances = if on_gpu { wanted.on_gpu() } else { wanted.choose(picture, cores) };
+        let batching = batching.choose(&signature, directory.batch_axis(), picture, &instances, on_gpu);
         let mut sessions = if instances.threads == trial_threads { vec![trial] } else { Vec::new() };
         while sessions.len() < instances.count {
             let threads = instances.threads;
@@ -230,6 +235,7 @@ impl Opened {
             golden,
             canary,
             instances,
+            batching,
             providers,
             placement,
             network,
@@ -242,9 +248,9 @@ impl Opened {
 fn start(
     directory: &ModelDirectory,
     options: &LoadOptions,
+    largest_batch: usize,
     session: SessionOptions,
 ) -> LoadResult<(Network, OnnxSession)> {
-    let largest_batch = directory.manifest.batching.max_size.map_or(options.batching.max_size, usize::from);
     let mut session =
         SessionOptions { providers: Providers::of(directory, &options.providers, largest_batch)?, ..session };
     if session.providers.on_gpu() {

@@ -4,17 +4,15 @@ use toml_edit::{DocumentMut, Item, Table, value};
 
 use super::Setting;
 use crate::manifest::Manifest;
-use crate::model::LoadOptions;
 
-/// What a manifest says, and where it leaves something open, what the server does by default.
+/// What a manifest says, and how long the server waits by default where it doesn't.
 pub fn read(manifest: &Manifest) -> Setting {
-    let defaults = LoadOptions::default().batching;
     let (batching, runtime) = (&manifest.batching, &manifest.runtime);
     Setting {
         instances: runtime.instances,
         threads: runtime.threads,
-        max_size: batching.max_size.unwrap_or(defaults.max_size as u16),
-        queue_delay_us: batching.queue_delay_us.unwrap_or(defaults.max_delay.as_micros() as u32),
+        max_size: batching.max_size,
+        queue_delay_us: batching.queue_delay_us.unwrap_or_default(),
     }
 }
 

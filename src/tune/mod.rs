@@ -20,7 +20,7 @@ pub struct Setting {
     pub instances: u16,
     /// Threads of one inference; 0 lets the server choose.
     pub threads: u16,
-    /// Pictures in a batch at most.
+    /// Pictures in a batch at most; 0 lets the server choose.
     pub max_size: u16,
     /// Microseconds that a picture waits for others while a session is free.
     pub queue_delay_us: u32,
@@ -30,6 +30,7 @@ impl fmt::Display for Setting {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let chosen = |number: u16| if number == 0 { "auto".to_owned() } else { number.to_string() };
         let Self { instances, threads, max_size, queue_delay_us } = *self;
-        write!(formatter, "{:>5} x {:<5} {max_size:>5} {queue_delay_us:>9}", chosen(instances), chosen(threads))
+        let (instances, threads, max_size) = (chosen(instances), chosen(threads), chosen(max_size));
+        write!(formatter, "{instances:>5} x {threads:<5} {max_size:>5} {queue_delay_us:>9}")
     }
 }
