@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from cenet.block import CEBlock
+from cenet.export.check import quiet_options
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ def answer(network: nn.Module, inputs: Tensor, batch_size: int, description: str
 
 def answer_exported(directory: Path, inputs: Tensor, batch_size: int) -> Tensor:
     """Logits [N, K] of the classifier in a model directory, by ONNX Runtime without a kernel for CE blocks."""
-    session = onnxruntime.InferenceSession(directory / "model.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        directory / "model.onnx", quiet_options(), providers=["CPUExecutionProvider"]
+    )
     (name,) = (value.name for value in session.get_inputs())
     batches = (batch.contiguous().numpy() for batch in inputs.split(batch_size))
     return torch.cat([torch.from_numpy(session.run(None, {name: batch})[0]) for batch in batches])

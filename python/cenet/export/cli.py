@@ -58,13 +58,18 @@ def _export(options: argparse.Namespace) -> None:
     if options.source:
         return _quantize(options, options.source)
     with tempfile.TemporaryDirectory() as folder:
-        _export_checkpoint(options, Path(folder) / "1")
-        _quantize(options, Path(folder) / "1")
+        source = Path(folder) / options.output.absolute().parent.name / "1"
+        _export_checkpoint(options, source)
+        _quantize(options, source)
 
 
 def _quantize(options: argparse.Namespace, source: Path) -> None:
     calibration = Calibration(
-        options.calibration, options.calibration_count, options.calibration_seed, options.reduce_range
+        options.calibration,
+        options.calibration_count,
+        options.calibration_seed,
+        reduce_range=options.reduce_range,
+        float_layers=options.float_layers,
     )
     print(quantize_directory(source, options.output, calibration, force=options.force))
 
@@ -209,6 +214,9 @@ def _add_quantization_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--calibration-seed", type=int, default=0, metavar="SEED", help="draws them (0)")
     group.add_argument(
         "--reduce-range", action="store_true", help="7 bits for weights: for x86 processors without VNNI"
+    )
+    group.add_argument(
+        "--float-layers", type=int, default=0, metavar="N", help="leave the N layers that lose the most in floats (0)"
     )
 
 

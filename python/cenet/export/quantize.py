@@ -15,25 +15,33 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
 
+from cenet.export.bias_correction import correct_biases
+from cenet.export.calibrate import Observations
 from cenet.export.errors import ExportError
-from cenet.export.graph import INPUT, block_nodes
+from cenet.export.graph import block_nodes
 from cenet.export.operator import DOMAIN, NAME
+from cenet.export.sensitivity import layers_by_loss
 
 # What has integer kernels, and what hands integers on.
 _OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool")
 _MOVES = ("Resize", "Concat", "Reshape", "Flatten", "Squeeze")
 # For whom a tensor is worth being in integers.
 _READERS = {*_OPERATORS, *_MOVES, "ReduceMean", NAME}
+_ACTIVATIONS = ("Relu", "Clip")
+# Pictures by which layers are compared.
+_LOSS_INPUTS = 16
 
 
 def quantize_model(
-    model: onnx.ModelProto, inputs: Iterable[np.ndarray], *, reduce_range: bool = False
+    model: onnx.ModelProto, inputs: Iterable[np.ndarray], *, reduce_range: bool = False, float_layers: int = 0
 ) -> onnx.ModelProto:
-    """A copy of `model` in 8-bit integers, with the ranges that its tensors had on `inputs`, each [N, 3, H, W].
+    """A copy of `model` in 8-bit integers, with ranges by what its tensors hold for `inputs`, each [N, 3, H, W].
 
     `reduce_range` takes 7 bits for weights, for x86 processors whose products of 8 bits saturate: those without VNNI.
+    The `float_layers` layers that would lose the most stay as they are.
 
     Raises:
         ExportError: if it is quantised already, or has nothing to quantise.
@@ -46,34 +54,62 @@ def quantize_model(
     if not operators & {"Conv", "Gemm", "MatMul"}:
         raise ExportError("the model has no convolution and no linear layer to quantise")
     _fold_norms(folded.graph)
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        file = Path(folder) / "model.onnx"
-        quantize_static(
-            folded,
-            file,
-            _Reader(inputs),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=[*_OPERATORS, *_MOVES],
-            per_channel=True,
-            reduce_range=reduce_range,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
-        quantized = onnx.load(file)
-    _Pairs(quantized.graph).tidy()
+    first: list[np.ndarray] = []
+    observations = Observations(folded, _activations(folded.graph), _noting(first, inputs))
+    quantized = _quantized(folded, observations, reduce_range)
+    if float_layers:
+        worst = layers_by_loss(quantized, folded, first)[:float_layers]
+        quantized = _quantized(folded, observations, reduce_range, _with_activations(worst, folded.graph))
     _check_blocks(folded, quantized)
     quantized.producer_name, quantized.producer_version = model.producer_name, model.producer_version
     onnx.checker.check_model(quantized)
     return quantized
 
 
-class _Reader(CalibrationDataReader):
-    def __init__(self, inputs: Iterable[np.ndarray]) -> None:
-        self._inputs = iter(inputs)
+def _noting(first: list[np.ndarray], inputs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """`inputs`, some of which are kept in `first`."""
+    for given in inputs:
+        if len(first) < _LOSS_INPUTS:
+            first.append(given)
+        yield given
 
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        found = next(self._inputs, None)
-        return None if found is None else {INPUT: found}
+
+def _quantized(
+    folded: onnx.ModelProto, observations: Observations, reduce_range: bool, excluded: Iterable[str] = ()
+) -> onnx.ModelProto:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        file, ranges = Path(folder) / "model.onnx", Path(folder) / "ranges.json"
+        found = {name: tuple(map(np.float32, ends)) for name, ends in observations.ranges.items()}
+        save_tensors_data(TensorsData(CalibrationMethod.MinMax, found), ranges)
+        quantize_static(
+            folded,
+            file,
+            calibration_cache_path=ranges,
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=[*_OPERATORS, *_MOVES],
+            nodes_to_exclude=list(excluded),
+            per_channel=True,
+            reduce_range=reduce_range,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        quantized = onnx.load(file)
+    correct_biases(quantized, folded, observations.channel_means)
+    _Pairs(quantized.graph).tidy()
+    return quantized
+
+
+def _with_activations(layers: list[str], graph: onnx.GraphProto) -> list[str]:
+    """`layers`, and the activations that follow them."""
+    given = {name for node in graph.node if node.name in layers for name in node.output}
+    return [*layers, *(node.name for node in graph.node if node.op_type in _ACTIVATIONS and node.input[0] in given)]
+
+
+def _activations(graph: onnx.GraphProto) -> set[str]:
+    """The tensors around what can be quantised, without weights."""
+    weights = {tensor.name for tensor in graph.initializer}
+    nodes = [node for node in graph.node if node.op_type in {*_OPERATORS, *_MOVES}]
+    return {name for node in nodes for name in (*node.input, *node.output) if name} - weights
 
 
 class _Pairs:

@@ -37,19 +37,23 @@ class Calibration:
         folder: looked through with all its folders.
         count: how many of them give the ranges of activations; drawn by `seed`.
         reduce_range: 7 bits for weights, for x86 processors without VNNI.
+        float_layers: so many of the layers that lose the most by 8 bits are left in floats.
 
     Raises:
-        ExportError: for a count below 1.
+        ExportError: for a count below 1, or a negative number of layers.
     """
 
     folder: Path
     count: int = 200
     seed: int = 0
     reduce_range: bool = False
+    float_layers: int = 0
 
     def __post_init__(self) -> None:
         if self.count < 1:
             raise ExportError(f"at least one picture is needed to calibrate with, not {self.count}")
+        if self.float_layers < 0:
+            raise ExportError(f"{self.float_layers} layers can't be left in floats")
 
     def pictures(self) -> list[Path]:
         """All pictures of the folder, in the order in which they are drawn.
@@ -101,13 +105,15 @@ def quantize_directory(source: Path, output: Path, calibration: Calibration, *, 
     """
     if output.exists() and not force:
         raise ExportError(f"{output} exists already; it is replaced only when forced")
-    manifest = _manifest(source)
+    manifest = _told_apart(_manifest(source), source, output)
     preprocess = Preprocess.from_manifest(manifest["preprocess"])
     pictures = calibration.pictures()
     used, others = pictures[: calibration.count], pictures[calibration.count :][:_COMPARED]
     model = onnx.load(source / manifest["model"])
     inputs = _inputs(preprocess, used, "calibrate")
-    quantized = quantize_model(model, inputs, reduce_range=calibration.reduce_range)
+    quantized = quantize_model(
+        model, inputs, reduce_range=calibration.reduce_range, float_layers=calibration.float_layers
+    )
     with appearing_whole(output) as directory:
         onnx.save(quantized, directory / "model.onnx")
         _write_rest(source, directory, manifest)
@@ -128,6 +134,15 @@ def _manifest(source: Path) -> dict[str, Any]:
     if kind not in ("scores", "fcos"):
         raise ExportError(f"a network with a head of kind {kind!r} decodes in its graph, where 8 bits are too few")
     return manifest
+
+
+def _told_apart(manifest: dict[str, Any], source: Path, output: Path) -> dict[str, Any]:
+    """`manifest` for the network in 8 bits, which answers by default only as a version of the same model."""
+    other = output.absolute().parent.name != source.absolute().parent.name
+    told = {key: value for key, value in manifest.items() if not (other and key == "default")}
+    if "description" in told:
+        told["description"] = f"{told['description'].rstrip('.')}, in 8-bit integers."
+    return told
 
 
 def _inputs(preprocess: Preprocess, pictures: list[Path], what: str) -> Iterator[np.ndarray]:

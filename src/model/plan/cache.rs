@@ -18,7 +18,7 @@ use super::weights::{Layout, Split, Weight};
 use super::{Coverage, Plan};
 
 /// Changes when what a plan file holds, or the rewriting, does.
-const FORMAT: &str = "cenet-serve plan 3";
+const FORMAT: &str = "cenet-serve plan 4";
 
 const EXTENSION: &str = "plan";
 
