@@ -12,9 +12,9 @@ use crate::ways::Runs;
 /// Pictures that give activations their ranges; times don't depend on them.
 const CALIBRATION: &str = "docs/images";
 
-/// The network of `directory` in 8 bits, in a directory beside it.
+/// The network of `directory` in 8 bits, as the next version of it.
 pub(crate) fn quantized(python: &Path, directory: &Path) -> ModelDirectory {
-    let output: PathBuf = directory.with_file_name("int8");
+    let output: PathBuf = directory.with_file_name("2");
     let status = Command::new(python)
         .args(["-m", "cenet.export", "--force", "--quantize", "--calibration", CALIBRATION, "--from"])
         .arg(directory)
