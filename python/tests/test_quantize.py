@@ -63,6 +63,11 @@ def test_integers_are_around_every_block_and_none_within(tiny, quantized):
     assert sorted(readers) == ["Add", "Add", "Add", "Relu"]
 
 
+def test_nothing_is_left_that_nobody_reads(quantized):
+    graph = onnx.load(quantized[0] / "model.onnx").graph
+    assert {tensor.name for tensor in graph.initializer} <= {name for node in graph.node for name in node.input}
+
+
 def test_the_pool_and_the_outputs(quantized):
     graph = nodes(quantized[0])
     pool = next(node for node in graph if node.op_type == "MaxPool")

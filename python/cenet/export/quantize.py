@@ -125,6 +125,9 @@ class _Pairs:
             self._quantize_before(node)
         for node in [node for node in self._graph.node if node.op_type == "DequantizeLinear"]:
             self._take_out_if_idle(node)
+        read = {name for node in self._graph.node for name in node.input}
+        for tensor in [tensor for tensor in self._graph.initializer if tensor.name not in read]:
+            self._graph.initializer.remove(tensor)
 
     def _giver(self, name: str) -> onnx.NodeProto | None:
         return next((node for node in self._graph.node if name in node.output), None)
