@@ -165,6 +165,11 @@ def test_twice_is_refused(quantized, pictures, tmp_path):
 def test_a_manifest_is_read_as_it_was_written():
     for given in (Preprocess(), Preprocess((64, 32), None, "bicubic", letterbox=True), Preprocess((8, 8), None)):
         assert Preprocess.from_manifest(given.to_manifest("input")) == given
+    least = {"input": "input", "size": [8, 8], "resize": {"mode": "stretch"}, "mean": [0, 0, 0], "std": [1, 1, 1]}
+    assert Preprocess.from_manifest(least) == Preprocess((8, 8), None, mean=(0, 0, 0), std=(1, 1, 1))
+    assert Preprocess.from_manifest(least | {"sixteen_bit": "pillow"}) == Preprocess.from_manifest(least)
+    with pytest.raises(ExportError, match="sixteen_bit"):
+        Preprocess.from_manifest(least | {"sixteen_bit": "scale"})
     with pytest.raises(ExportError, match="color"):
         Preprocess.from_manifest(Preprocess().to_manifest("input") | {"color": "bgr"})
     with pytest.raises(ExportError, match="resize"):

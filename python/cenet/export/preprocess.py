@@ -19,6 +19,15 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+# What the server takes where `[preprocess]` leaves it out.
+_DEFAULTS = {
+    "filter": "bilinear",
+    "color": "rgb",
+    "layout": "nchw",
+    "rescale": 1 / 255,
+    "exif": "apply",
+    "alpha": "drop",
+}
 
 
 @dataclass(frozen=True)
@@ -76,11 +85,12 @@ class Preprocess:
 
     @classmethod
     def from_manifest(cls, table: Mapping[str, Any]) -> "Preprocess":
-        """From the `[preprocess]` table of `model.toml`, as `to_manifest` writes it.
+        """From the `[preprocess]` table of `model.toml`, with the server's defaults for what is left out.
 
         Raises:
             ExportError: if it asks for anything else.
         """
+        table = _DEFAULTS | {key: value for key, value in table.items() if (key, value) != ("sixteen_bit", "pillow")}
         try:
             resize = table["resize"]
             found = cls(
@@ -92,7 +102,7 @@ class Preprocess:
                 resize["mode"] == "letterbox",
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise ExportError(f"[preprocess] is not what cenet-export writes: {error!r}") from error
+            raise ExportError(f"[preprocess] is not as docs/model-directory.md has it: {error!r}") from error
         written = found.to_manifest(table["input"])
         other = sorted(key for key in {*table, *written} if table.get(key) != written.get(key))
         if other:
@@ -105,14 +115,10 @@ class Preprocess:
             "input": input_name,
             "size": list(self.size),
             "resize": self._resize_rule(),
+            **_DEFAULTS,
             "filter": self.filter,
-            "color": "rgb",
-            "layout": "nchw",
-            "rescale": 1 / 255,
             "mean": [float(value) for value in self.mean],
             "std": [float(value) for value in self.std],
-            "exif": "apply",
-            "alpha": "drop",
         }
 
     def _resize_rule(self) -> dict[str, Any]:
