@@ -5,6 +5,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from cenet.export.calibrate import Histogram, Observations
+from cenet.export.check import quiet_options
 from cenet.export.graph import INPUT
 from cenet.export.quantize import quantize_model
 
@@ -130,6 +131,26 @@ def test_the_layer_that_loses_the_most_stays_in_floats(network, inputs):
     expected = outputs(network, inputs)
     losses = [np.square(outputs(model, inputs) - expected).sum() for model in (kept, quantize_model(network, inputs))]
     assert losses[0] < 0.5 * losses[1]
+
+
+def test_layers_that_share_weights_get_their_own(network, inputs):
+    shared = onnx.ModelProto()
+    shared.CopyFrom(network)
+    again = next(node for node in shared.graph.node if node.name == "depthwise")
+    again = helper.make_node(
+        "Conv", ["behind", *again.input[1:]], ["again.out"], name="depthwise again", group=CHANNELS
+    )
+    place = next(place for place, node in enumerate(shared.graph.node) if node.name == "pool")
+    shared.graph.node[place].input[0] = "again.out"
+    shared.graph.node.insert(place, again)
+    quantized = quantize_model(shared, inputs)
+    givers = {name: node for node in quantized.graph.node for name in node.output}
+    weights = [givers[node.input[1]].input for node in quantized.graph.node if node.op_type == "Conv"]
+    for index in (0, 2):
+        assert len({names[index] for names in weights}) == 3, "ONNX Runtime 1.32 can't make shared ones unsigned"
+    onnxruntime.InferenceSession(quantized.SerializeToString(), quiet_options(), providers=["CPUExecutionProvider"])
+    expected = outputs(shared, inputs)
+    assert np.abs(outputs(quantized, inputs) - expected).max() < 0.1 * np.abs(expected).max()
 
 
 def test_a_layer_in_floats_is_not_rounded_before_its_activation(network, inputs):

@@ -10,6 +10,7 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, Tensor, TensorElementType, ValueRef, ValueType};
 
 use super::plan::Split;
+use super::providers::Failure;
 use super::{LoadError, LoadResult, Placement, Providers, runtime};
 use crate::backend::{Backend, Signature, TensorInfo};
 use crate::error::{ErrorKind, InferError, Result};
@@ -79,10 +80,22 @@ impl OnnxSession {
     ) -> LoadResult<Self> {
         let environment = runtime::environment()?;
         let (session, providers) = options.providers.start(path, |providers| {
-            let mut builder = configure(Session::builder(environment)?, options, providers)?;
-            providers.register(&mut builder)?;
-            let _alone = ce_op::onnx::session_creation();
-            Ok(commit(builder)?)
+            let open = |exact_products| {
+                let builder = configure(Session::builder(environment)?, options, providers);
+                let mut builder =
+                    builder.and_then(|builder| Ok(builder.with_config_entry(EXACT_PRODUCTS, exact_products)?))?;
+                providers.register(&mut builder)?;
+                let _alone = ce_op::onnx::session_creation();
+                Ok(commit(builder)?)
+            };
+            match open("1") {
+                Err(Failure::Session(error)) if error.message().contains(SHARED_WEIGHTS) => {
+                    let path = path.display();
+                    tracing::warn!(%path, "layers share 8-bit weights: their products may saturate on this processor");
+                    open("0")
+                }
+                opened => opened,
+            }
         })?;
         let placement = Placement::of(&session, &providers)?;
         let signature = Signature { inputs: describe(session.inputs()), outputs: describe(session.outputs()) };
@@ -117,6 +130,9 @@ impl OnnxSession {
 /// slower, but right. Elsewhere it does nothing.
 const EXACT_PRODUCTS: &str = "session.x64quantprecision";
 
+/// What ONNX Runtime 1.32 says where it would make weights unsigned that several layers share, which it does once for each.
+const SHARED_WEIGHTS: &str = "Attempt to replace the existing tensor";
+
 /// Everything but the providers themselves.
 pub(super) fn configure(
     builder: SessionBuilder,
@@ -125,7 +141,6 @@ pub(super) fn configure(
 ) -> ort::Result<SessionBuilder> {
     // spinning threads cost a small network dearly when the cores decode pictures too
     let builder = builder.with_intra_op_spinning(false)?.with_intra_threads(options.threads)?;
-    let builder = builder.with_config_entry(EXACT_PRODUCTS, "1")?;
     let mut builder = ce_op::onnx::record_assignment(builder)?;
     if !options.without_native_kernel
         && let Some(operator) = providers.native_operator()?

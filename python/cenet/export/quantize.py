@@ -125,6 +125,7 @@ class _Pairs:
             self._quantize_before(node)
         for node in [node for node in self._graph.node if node.op_type == "DequantizeLinear"]:
             self._take_out_if_idle(node)
+        self._give_each_layer_its_weights()
         read = {name for node in self._graph.node for name in node.input}
         for tensor in [tensor for tensor in self._graph.initializer if tensor.name not in read]:
             self._graph.initializer.remove(tensor)
@@ -150,6 +151,31 @@ class _Pairs:
         for node in reversed(pair):
             self._graph.node.insert(place, node)
         pool.input[0] = f"{name}_dequantized"
+
+    def _give_each_layer_its_weights(self) -> None:
+        """A copy for each layer but the first that shares them.
+
+        ONNX Runtime 1.32 can't load shared ones, nor their zero points, where it makes them unsigned, as it does with
+        `session.x64quantprecision` where there is no VNNI.
+        """
+        arrays = {tensor.name: tensor for tensor in self._graph.initializer}
+        taken: set[str] = set()
+        for layer in [node for node in self._graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]:
+            dequantize = self._giver(layer.input[1])
+            if dequantize is None or dequantize.input[0] not in arrays:
+                continue
+            if dequantize.input[0] in taken:
+                own = onnx.NodeProto()
+                own.CopyFrom(dequantize)
+                own.name, own.output[0] = f"{layer.name}.dequantize", f"{layer.output[0]}.weight"
+                for index, called in ((0, "weight_quantized"), (2, "weight_zero_point")):
+                    tensor = onnx.TensorProto()
+                    tensor.CopyFrom(arrays[dequantize.input[index]])
+                    tensor.name = own.input[index] = f"{layer.output[0]}.{called}"
+                    self._graph.initializer.append(tensor)
+                self._graph.node.insert(list(self._graph.node).index(layer), own)
+                layer.input[1] = own.output[0]
+            taken.add(dequantize.input[0])
 
     def _take_out_if_idle(self, dequantize: onnx.NodeProto) -> None:
         quantize = self._giver(dequantize.input[0])
