@@ -1,13 +1,13 @@
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from cenet.export.calibrate import Histogram, Observations
-from cenet.export.check import quiet_options
+from cenet.export.errors import ExportError
 from cenet.export.graph import INPUT
 from cenet.export.quantize import quantize_model
+from cenet.export.session import open_session
 
 CHANNELS = 6
 
@@ -58,9 +58,7 @@ def inputs():
 
 
 def outputs(model, inputs):
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(model, as_written=True)
     return np.concatenate([session.run(None, {INPUT: given})[0] for given in inputs])
 
 
@@ -106,6 +104,11 @@ def test_nothing_but_zeros():
     assert histogram.best_range() == (0, 0)
 
 
+def test_numbers_that_are_not_finite_are_refused(network, inputs):
+    with pytest.raises(ExportError, match="finite"):
+        Observations(network, {"relu"}, [np.full_like(inputs[0], np.inf)])
+
+
 def test_what_is_observed_is_what_the_network_computes(network, inputs):
     seen = Observations(network, {"relu", "flat"}, inputs)
     assert set(seen.ranges) == {INPUT, "relu", "flat"}
@@ -148,7 +151,7 @@ def test_layers_that_share_weights_get_their_own(network, inputs):
     weights = [givers[node.input[1]].input for node in quantized.graph.node if node.op_type == "Conv"]
     for index in (0, 2):
         assert len({names[index] for names in weights}) == 3, "ONNX Runtime 1.32 can't make shared ones unsigned"
-    onnxruntime.InferenceSession(quantized.SerializeToString(), quiet_options(), providers=["CPUExecutionProvider"])
+    open_session(quantized)
     expected = outputs(shared, inputs)
     assert np.abs(outputs(quantized, inputs) - expected).max() < 0.1 * np.abs(expected).max()
 

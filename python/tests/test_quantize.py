@@ -8,9 +8,9 @@ import pytest
 from onnx import numpy_helper
 
 from cenet.export import Calibration, ExportError, Preprocess, cli, quantize_directory
-from cenet.export.check import quiet_options
 from cenet.export.graph import block_nodes
 from cenet.export.quantize import quantize_model
+from cenet.export.session import quiet_options
 from cenet.tools.tiny_model import export_tiny_model, picture
 
 

@@ -215,6 +215,9 @@ mod tests {
         assert_eq!(manifest.preprocess.rescale, 1.0 / 255.0);
         assert_eq!(manifest.runtime, Runtime::default());
         assert_eq!(manifest.batching, Batching::default());
+        let open =
+            Manifest::parse(&GOOD.replacen("[golden]", "[batching]\nmax_size = 0\n[golden]", 1)).expect("0 chooses");
+        assert_eq!(open.batching, Batching::default());
     }
 
     #[test]

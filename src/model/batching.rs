@@ -8,10 +8,10 @@ use crate::batch::{BatchAxis, BatchPolicy};
 
 /// The largest batch where nobody has asked for another.
 const LARGEST: usize = 8;
-/// Two pictures spare a network the second read of its weights, which is most of what a batch gains.
+/// The smallest that is chosen: two pictures at a time were answered faster than one (docs/decisions/0016).
 const SMALLEST: usize = 2;
-/// What a batch may take on one thread where that is left open: what else a batch spares is lost in work of this length.
-const WORTH_SPARING: Duration = Duration::from_millis(32);
+/// What a batch may take on one thread: beside that, what a call costs is next to nothing.
+const LONGEST: Duration = Duration::from_millis(32);
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,9 +38,9 @@ impl BatchOptions {
 
     /// The choice for a network that takes and gives `signature` and a `picture` of which takes so long.
     ///
-    /// A GPU, or threads that share the work of a session, wait for each other less in large batches. A session of one thread spares by
-    /// them only what it does once a batch, and its memory grows with them for good: so a batch is no longer than
-    /// [`WORTH_SPARING`] there, in no case smaller than [`SMALLEST`].
+    /// Large batches fill a GPU, and threads that share a session's work wait for each other less in them. A session of one thread
+    /// spares by them only what it does once a batch, and its memory grows with them for good: so a batch takes no longer than
+    /// [`LONGEST`] there, unless that is less than [`SMALLEST`] pictures.
     pub(super) fn choose(
         self,
         signature: &Signature,
@@ -56,7 +56,7 @@ impl BatchOptions {
         let max_size = if self.max_size > 0 || on_gpu || instances.threads > 1 {
             self.largest()
         } else {
-            ((WORTH_SPARING.as_secs_f64() / picture.as_secs_f64()) as usize).clamp(SMALLEST, LARGEST)
+            ((LONGEST.as_secs_f64() / picture.as_secs_f64()) as usize).clamp(SMALLEST, LARGEST)
         };
         BatchPolicy { max_size, max_delay: self.max_delay }
     }

@@ -5,14 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnxruntime
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from cenet.block import CEBlock
-from cenet.export.check import quiet_options
+from cenet.export.session import open_session
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,7 @@ def answer(network: nn.Module, inputs: Tensor, batch_size: int, description: str
 
 def answer_exported(directory: Path, inputs: Tensor, batch_size: int) -> Tensor:
     """Logits [N, K] of the classifier in a model directory, by ONNX Runtime without a kernel for CE blocks."""
-    session = onnxruntime.InferenceSession(
-        directory / "model.onnx", quiet_options(), providers=["CPUExecutionProvider"]
-    )
+    session = open_session(directory / "model.onnx")
     (name,) = (value.name for value in session.get_inputs())
     batches = (batch.contiguous().numpy() for batch in inputs.split(batch_size))
     return torch.cat([torch.from_numpy(session.run(None, {name: batch})[0]) for batch in batches])

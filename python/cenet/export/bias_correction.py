@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from cenet.export.pairs import dequantized
+
 
 def correct_biases(
     quantized: onnx.ModelProto, before: onnx.ModelProto, channel_means: Callable[[str], np.ndarray]
@@ -29,11 +31,10 @@ def correct_biases(
         dequantize = [givers.get(name) for name in layer.input[1:3]]
         if as_float is None or any(node is None or node.op_type != "DequantizeLinear" for node in dequantize):
             continue
-        weight, bias = ([numpy_helper.to_array(arrays[name]) for name in node.input] for node in dequantize)
+        weight, bias = dequantize
         exact = numpy_helper.to_array(weights[as_float.input[1]]).astype(np.float64)
-        lost = exact - weight[0] * _by_row(weight[1], exact.ndim)
-        shift = _mean_output(as_float, lost, channel_means(as_float.input[0]))
-        shifts[dequantize[1].input[0]].append(np.rint(shift / bias[1]))
+        shift = _mean_output(as_float, exact - dequantized(weight, arrays), channel_means(as_float.input[0]))
+        shifts[bias.input[0]].append(np.rint(shift / numpy_helper.to_array(arrays[bias.input[1]])))
     for name, found in shifts.items():
         shifted = numpy_helper.to_array(arrays[name]) + np.mean(found, axis=0)
         arrays[name].CopyFrom(numpy_helper.from_array(np.rint(shifted).astype(np.int32), name))
@@ -42,10 +43,6 @@ def correct_biases(
 def _has_bias(node: onnx.NodeProto) -> bool:
     transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
     return len(node.input) == 3 and (node.op_type == "Conv" or (node.op_type == "Gemm" and transposed))
-
-
-def _by_row(scale: np.ndarray, dimensions: int) -> np.ndarray:
-    return scale.astype(np.float64).reshape(-1, *[1] * (dimensions - 1))
 
 
 def _mean_output(layer: onnx.NodeProto, weight: np.ndarray, means: np.ndarray) -> np.ndarray:

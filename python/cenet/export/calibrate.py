@@ -7,8 +7,9 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from cenet.export.check import quiet_options
+from cenet.export.errors import ExportError
 from cenet.export.graph import INPUT
+from cenet.export.session import open_session
 
 _BINS = 8192
 # A range is drawn in by steps of a twentieth, to a tenth at least: few values far out cost all others their precision.
@@ -66,7 +67,11 @@ def _squared_error(values: np.ndarray, counts: np.ndarray, low: float, high: flo
 
 
 class Observations:
-    """What `tensors` of `model` hold on `inputs`, each [N, 3, H, W]."""
+    """What `tensors` of `model` hold on `inputs`, each [N, 3, H, W].
+
+    Raises:
+        ExportError: if one holds what isn't a finite number.
+    """
 
     def __init__(self, model: onnx.ModelProto, tensors: set[str], inputs: Iterable[np.ndarray]) -> None:
         names = sorted(tensors - {INPUT})
@@ -84,6 +89,8 @@ class Observations:
         if array.dtype != np.float32:
             self._histograms.pop(name, None)
             return
+        if not np.isfinite(array).all():
+            raise ExportError(f"the network gives numbers that aren't finite: no 8 bits for {name}")
         self._histograms[name].add(array)
         if array.ndim > 1:
             others = tuple(axis for axis in range(array.ndim) if axis != 1)
@@ -105,6 +112,4 @@ def _session_giving(model: onnx.ModelProto, names: list[str]) -> onnxruntime.Inf
     observed.CopyFrom(model)
     given = {output.name for output in observed.graph.output}
     observed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in given)
-    return onnxruntime.InferenceSession(
-        observed.SerializeToString(), quiet_options(), providers=["CPUExecutionProvider"]
-    )
+    return open_session(observed)

@@ -11,6 +11,7 @@ from torch import nn
 from cenet.export.errors import CheckError
 from cenet.export.golden import pytorch_outputs, random_input
 from cenet.export.graph import INPUT
+from cenet.export.session import open_session
 
 TOLERANCE = 1e-4
 
@@ -50,7 +51,7 @@ def check_model(
         other, other_input = "mirrored input", np.ascontiguousarray(golden_input[..., ::-1])
     other_outputs = pytorch_outputs(module, other_input, list(golden_outputs))
     try:
-        session = onnxruntime.InferenceSession(model, quiet_options(), providers=["CPUExecutionProvider"])
+        session = open_session(model)
         differences = [
             _worst_difference(session, "golden input", golden_input, golden_outputs),
             _worst_difference(session, other, other_input, other_outputs),
@@ -82,11 +83,3 @@ def compare(what: str, found: np.ndarray, expected: np.ndarray, batch: int) -> D
     absolute = float(np.abs(found.astype(np.float64) - expected).max(initial=0.0))
     largest = float(np.abs(expected).max(initial=0.0))
     return Difference(what, batch, absolute, absolute / largest if largest else absolute)
-
-
-def quiet_options() -> onnxruntime.SessionOptions:
-    """Options of a session that tells errors alone and, as the server's, adds products of 8 bits without saturating."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    return options

@@ -22,14 +22,10 @@ from cenet.export.bias_correction import correct_biases
 from cenet.export.calibrate import Observations
 from cenet.export.errors import ExportError
 from cenet.export.graph import block_nodes
-from cenet.export.operator import DOMAIN, NAME
+from cenet.export.operator import DOMAIN
+from cenet.export.pairs import MOVES, OPERATORS, Pairs
 from cenet.export.sensitivity import layers_by_loss
 
-# What has integer kernels, and what hands integers on.
-_OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool")
-_MOVES = ("Resize", "Concat", "Reshape", "Flatten", "Squeeze")
-# For whom a tensor is worth being in integers.
-_READERS = {*_OPERATORS, *_MOVES, "ReduceMean", NAME}
 _ACTIVATIONS = ("Relu", "Clip")
 # Pictures by which layers are compared.
 _LOSS_INPUTS = 16
@@ -86,7 +82,7 @@ def _quantized(
             file,
             calibration_cache_path=ranges,
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=[*_OPERATORS, *_MOVES],
+            op_types_to_quantize=[*OPERATORS, *MOVES],
             nodes_to_exclude=list(excluded),
             per_channel=True,
             reduce_range=reduce_range,
@@ -95,7 +91,7 @@ def _quantized(
         )
         quantized = onnx.load(file)
     correct_biases(quantized, folded, observations.channel_means)
-    _Pairs(quantized.graph).tidy()
+    Pairs(quantized.graph).tidy()
     return quantized
 
 
@@ -108,100 +104,8 @@ def _with_activations(layers: list[str], graph: onnx.GraphProto) -> list[str]:
 def _activations(graph: onnx.GraphProto) -> set[str]:
     """The tensors around what can be quantised, without weights."""
     weights = {tensor.name for tensor in graph.initializer}
-    nodes = [node for node in graph.node if node.op_type in {*_OPERATORS, *_MOVES}]
+    nodes = [node for node in graph.node if node.op_type in {*OPERATORS, *MOVES}]
     return {name for node in nodes for name in (*node.input, *node.output) if name} - weights
-
-
-class _Pairs:
-    """The pairs of QuantizeLinear and DequantizeLinear between a graph's nodes."""
-
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        self._graph = graph
-        self._outputs = {value.name for value in graph.output}
-
-    def tidy(self) -> None:
-        """Takes out the pairs that cost precision and bring nothing, and puts those in that bring speed."""
-        for node in [node for node in self._graph.node if node.op_type == "MaxPool"]:
-            self._quantize_before(node)
-        for node in [node for node in self._graph.node if node.op_type == "DequantizeLinear"]:
-            self._take_out_if_idle(node)
-        self._give_each_layer_its_weights()
-        read = {name for node in self._graph.node for name in node.input}
-        for tensor in [tensor for tensor in self._graph.initializer if tensor.name not in read]:
-            self._graph.initializer.remove(tensor)
-
-    def _giver(self, name: str) -> onnx.NodeProto | None:
-        return next((node for node in self._graph.node if name in node.output), None)
-
-    def _readers(self, name: str) -> list[onnx.NodeProto]:
-        return [node for node in self._graph.node if name in node.input]
-
-    def _quantize_before(self, pool: onnx.NodeProto) -> None:
-        """A maximum is the same before rounding and behind it: the pair behind the pool goes before it, too."""
-        giver = self._giver(pool.input[0])
-        behind = [node for node in self._readers(pool.output[0]) if node.op_type == "QuantizeLinear"]
-        if giver is None or giver.op_type == "DequantizeLinear" or not behind:
-            return
-        name, linear = pool.input[0], behind[0].input[1:]
-        pair = [
-            onnx.helper.make_node("QuantizeLinear", [name, *linear], [f"{name}_quantized"]),
-            onnx.helper.make_node("DequantizeLinear", [f"{name}_quantized", *linear], [f"{name}_dequantized"]),
-        ]
-        place = list(self._graph.node).index(pool)
-        for node in reversed(pair):
-            self._graph.node.insert(place, node)
-        pool.input[0] = f"{name}_dequantized"
-
-    def _give_each_layer_its_weights(self) -> None:
-        """A copy for each layer but the first that shares them.
-
-        ONNX Runtime 1.32 can't load shared ones, nor their zero points, where it makes them unsigned, as it does with
-        `session.x64quantprecision` where there is no VNNI.
-        """
-        arrays = {tensor.name: tensor for tensor in self._graph.initializer}
-        taken: set[str] = set()
-        for layer in [node for node in self._graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]:
-            dequantize = self._giver(layer.input[1])
-            if dequantize is None or dequantize.input[0] not in arrays:
-                continue
-            if dequantize.input[0] in taken:
-                own = onnx.NodeProto()
-                own.CopyFrom(dequantize)
-                own.name, own.output[0] = f"{layer.name}.dequantize", f"{layer.output[0]}.weight"
-                for index, called in ((0, "weight_quantized"), (2, "weight_zero_point")):
-                    tensor = onnx.TensorProto()
-                    tensor.CopyFrom(arrays[dequantize.input[index]])
-                    tensor.name = own.input[index] = f"{layer.output[0]}.{called}"
-                    self._graph.initializer.append(tensor)
-                self._graph.node.insert(list(self._graph.node).index(layer), own)
-                layer.input[1] = own.output[0]
-            taken.add(dequantize.input[0])
-
-    def _take_out_if_idle(self, dequantize: onnx.NodeProto) -> None:
-        quantize = self._giver(dequantize.input[0])
-        giver = (
-            self._giver(quantize.input[0]) if quantize is not None and quantize.op_type == "QuantizeLinear" else None
-        )
-        if giver is None:
-            return
-        readers = {node.op_type for node in self._readers(dequantize.output[0])}
-        towards_addition = giver.op_type == NAME and readers == {"Add"}
-        if towards_addition or not readers & _READERS:
-            self._take_out(giver, quantize, dequantize)
-
-    def _take_out(self, giver: onnx.NodeProto, quantize: onnx.NodeProto, dequantize: onnx.NodeProto) -> None:
-        before, behind = quantize.input[0], dequantize.output[0]
-        if behind in self._outputs:
-            # an output keeps its name
-            giver.output[list(giver.output).index(before)] = behind
-            before, behind = behind, before
-        for node in self._readers(behind):
-            for index, name in enumerate(node.input):
-                if name == behind:
-                    node.input[index] = before
-        self._graph.node.remove(dequantize)
-        if not self._readers(quantize.output[0]):
-            self._graph.node.remove(quantize)
 
 
 def _fold_norms(graph: onnx.GraphProto) -> None:

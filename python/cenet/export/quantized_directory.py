@@ -14,13 +14,14 @@ import onnxruntime
 import tomli_w
 from tqdm import tqdm
 
-from cenet.export.check import compare, quiet_options
+from cenet.export.check import compare
 from cenet.export.errors import ExportError
 from cenet.export.golden import write_pair
 from cenet.export.graph import INPUT, block_nodes
 from cenet.export.model_directory import appearing_whole
 from cenet.export.preprocess import Preprocess
 from cenet.export.quantize import quantize_model
+from cenet.export.session import open_session
 
 TOLERANCE = 0.1
 """Of the golden pair: kernels round at other places, and a number between two steps may fall to either side."""
@@ -117,7 +118,7 @@ def quantize_directory(source: Path, output: Path, calibration: Calibration, *, 
     with appearing_whole(output) as directory:
         onnx.save(quantized, directory / "model.onnx")
         _write_rest(source, directory, manifest)
-        sessions = _session(source / manifest["model"]), _session(directory / "model.onnx")
+        sessions = open_session(source / manifest["model"]), open_session(directory / "model.onnx")
         scores = manifest["task"] == "classify"
         agreement, difference = _compare(*sessions, _inputs(preprocess, others, "compare"), scores)
     nodes, size = len(block_nodes(quantized)), quantized.ByteSize()
@@ -149,10 +150,6 @@ def _inputs(preprocess: Preprocess, pictures: list[Path], what: str) -> Iterator
     return (preprocess.load(picture) for picture in tqdm(pictures, what, disable=None, unit="picture"))
 
 
-def _session(file: Path) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(file, quiet_options(), providers=["CPUExecutionProvider"])
-
-
 def _write_rest(source: Path, directory: Path, manifest: dict[str, Any]) -> None:
     """All but the network: `manifest`'s other files, and a golden pair of the network in `directory`."""
     golden = manifest.get("golden", {})
@@ -162,7 +159,7 @@ def _write_rest(source: Path, directory: Path, manifest: dict[str, Any]) -> None
     if golden:
         with np.load(source / golden["tensors"], allow_pickle=False) as archive:
             golden_input = archive[INPUT]
-        session = _session(directory / "model.onnx")
+        session = open_session(directory / "model.onnx")
         names = [output.name for output in session.get_outputs()]
         outputs = dict(zip(names, session.run(names, {INPUT: golden_input}), strict=True))
         write_pair(directory / golden["tensors"], golden_input, outputs)
