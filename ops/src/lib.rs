@@ -40,6 +40,7 @@ mod sums;
 mod support;
 mod vector;
 mod weights;
+pub mod winograd;
 
 pub use error::ShapeError;
 pub use instruction_set::InstructionSet;

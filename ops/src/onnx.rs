@@ -1,7 +1,7 @@
 //! The operator as ONNX Runtime knows it: domain `ai.cenet`, `ChannelEquilibrium`, version 1.
 //!
 //! Beside it, for graphs that the server has rewritten, `ai.cenet.cpu::BlockedChannelEquilibrium`: the same on the runtime's blocked layout, and
-//! `QuantizedChannelEquilibrium`: between 8-bit tensors with the channels last.
+//! `QuantizedChannelEquilibrium`: between 8-bit tensors with the channels last; and `WinogradConvolution`, for the 3x3 convolutions around them.
 //!
 //! Shapes are checked when a session is made, as far as they are known then, and before every run; an error names the
 //! node. Work runs on the session's own threads, and Y takes X's memory where nobody else reads X. No panic leaves a
@@ -17,6 +17,7 @@ mod nchw;
 mod node;
 mod quantized;
 mod threads;
+mod winograd;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +28,7 @@ use ort::operator::OperatorDomain;
 pub use assignment::{assignment, record_assignment};
 pub use blocked::{BLOCK_ATTRIBUTE, DOMAIN as BLOCKED_DOMAIN, NAME as BLOCKED_NAME, RELU_ATTRIBUTE};
 pub use quantized::NAME as QUANTIZED_NAME;
+pub use winograd::{NAME as WINOGRAD_NAME, PADS_ATTRIBUTE};
 
 /// The operator's domain.
 pub const DOMAIN: &str = "ai.cenet";
@@ -42,14 +44,15 @@ pub fn operator_domain() -> Result<OperatorDomain> {
     OperatorDomain::new(DOMAIN)?.add(nchw::ChannelEquilibrium)
 }
 
-/// The domain with the operator on blocked and on 8-bit tensors, for a session whose inferences use `threads`; 0 means one a core.
+/// The domain with the operator on blocked and on 8-bit tensors and the convolutions on blocked ones, for a session whose inferences use `threads`; 0 means one a core.
 ///
 /// # Errors
 /// When ONNX Runtime can't make a domain.
 pub fn blocked_domain(threads: usize) -> Result<OperatorDomain> {
     OperatorDomain::new(BLOCKED_DOMAIN)?
         .add(blocked::BlockedChannelEquilibrium { threads })?
-        .add(quantized::QuantizedChannelEquilibrium { threads })
+        .add(quantized::QuantizedChannelEquilibrium { threads })?
+        .add(winograd::WinogradConvolution { threads })
 }
 
 /// The domain with its operator in a GPU's memory, to be registered with a session of CUDA's.

@@ -3,6 +3,7 @@
 //! A phase's tasks are shared out among the threads in neighbouring runs, the same for every phase, so that a thread finds what it
 //! touched before in its cache; who is done helps the others. A thread that comes late, or never, costs nothing but its help.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Parallel;
@@ -24,14 +25,25 @@ struct Counter(AtomicUsize);
 
 /// How far phases have come; kept between calls, so that a call allocates nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Progress(Vec<Counter>);
+struct Progress(Vec<Counter>);
 
 /// How often a waiting thread looks before it lets others run.
 const LOOKS: usize = 200;
 
+thread_local! {
+    static PROGRESS: RefCell<Progress> = RefCell::default();
+}
+
+/// Runs `phases` one after the other. If tasks panic, it panics once all have ended.
+pub(crate) fn run(phases: &[Phase<'_>], parallel: &dyn Parallel) {
+    // taken out meanwhile: tasks may have phases of their own
+    let mut progress = PROGRESS.take();
+    progress.run(phases, parallel);
+    PROGRESS.set(progress);
+}
+
 impl Progress {
-    /// Runs `phases` one after the other. If tasks panic, it panics once all have ended.
-    pub(crate) fn run(&mut self, phases: &[Phase<'_>], parallel: &dyn Parallel) {
+    fn run(&mut self, phases: &[Phase<'_>], parallel: &dyn Parallel) {
         let threads = parallel.threads().max(1);
         if threads == 1 {
             phases

@@ -3,8 +3,6 @@
 use std::cell::RefCell;
 use std::thread::LocalKey;
 
-use crate::phases::Progress;
-
 /// A cache line; a buffer of them starts at a line's start.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
@@ -33,7 +31,6 @@ impl Buffer {
 pub(crate) struct GateBuffers {
     pub(crate) variance: Buffer,
     pub(crate) hidden: Buffer,
-    pub(crate) progress: Progress,
 }
 
 /// What the mixing of a group needs; held by each thread that mixes.
@@ -44,9 +41,17 @@ pub(crate) struct MixBuffers {
     pub(crate) pixels: Buffer,
 }
 
+/// What a convolution's tiles need; held by each thread that has some.
+#[derive(Debug, Default)]
+pub(crate) struct TileBuffers {
+    pub(crate) pixels: Buffer,
+    pub(crate) sums: Buffer,
+}
+
 thread_local! {
     static GATE: RefCell<GateBuffers> = RefCell::default();
     static MIX: RefCell<MixBuffers> = RefCell::default();
+    static TILES: RefCell<TileBuffers> = RefCell::default();
 }
 
 /// Runs `work` with this thread's buffers for a gate.
@@ -57,6 +62,11 @@ pub(crate) fn with_gate_buffers<T>(work: impl FnOnce(&mut GateBuffers) -> T) -> 
 /// Runs `work` with this thread's buffers for mixing.
 pub(crate) fn with_mix_buffers<T>(work: impl FnOnce(&mut MixBuffers) -> T) -> T {
     with_taken(&MIX, work)
+}
+
+/// Runs `work` with this thread's buffers for tiles.
+pub(crate) fn with_tile_buffers<T>(work: impl FnOnce(&mut TileBuffers) -> T) -> T {
+    with_taken(&TILES, work)
 }
 
 /// The buffers are taken out meanwhile, so that a pool which runs other work on this thread finds the place free.

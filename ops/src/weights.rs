@@ -17,9 +17,11 @@ impl Weights {
     pub(crate) fn new(matrix: &[f32], columns: usize) -> Self {
         let rows = matrix.chunks_exact(columns.max(1));
         let scales: Vec<f32> = rows.clone().map(scale).collect();
-        let rounded =
-            rows.zip(&scales).flat_map(|(row, scale)| row.iter().map(move |number| (number / scale).round() as i16));
-        Self { columns, numbers: rounded.collect(), scales }
+        let mut numbers = Vec::with_capacity(matrix.len());
+        for (row, scale) in rows.zip(&scales) {
+            numbers.extend(row.iter().map(|number| rounded(number / scale)));
+        }
+        Self { columns, scales, numbers }
     }
 
     /// Row `index`: its scale, and its numbers in units of that.
@@ -36,6 +38,14 @@ impl Weights {
     pub(crate) fn len(&self) -> usize {
         self.numbers.len()
     }
+}
+
+/// The nearest whole number to one of at most [`LARGEST`]; 0 for what is none. Every processor adds a few of these at once, which isn't so of
+/// `f32::round`.
+fn rounded(number: f32) -> i16 {
+    /// Numbers from here on have no places behind the point.
+    const WHOLE: f32 = (3 << 22) as f32;
+    ((number + WHOLE) - WHOLE) as i16
 }
 
 /// What is no number makes its whole row so.

@@ -3,14 +3,15 @@
 
 mod support;
 
-use ce_op::onnx::{BLOCK_ATTRIBUTE, BLOCKED_DOMAIN, BLOCKED_NAME, NAME, RELU_ATTRIBUTE};
+use ce_op::onnx::{BLOCK_ATTRIBUTE, BLOCKED_DOMAIN, BLOCKED_NAME, NAME, PADS_ATTRIBUTE, RELU_ATTRIBUTE, WINOGRAD_NAME};
+use ce_op::winograd::{Tile, transformed};
 use ce_op::{Shape, reference};
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use ort::value::Tensor;
 use support::onnx_graph::{Attribute, Builder, environment};
 use support::operator_graph::{operator_session, standard_session};
-use support::{Case, relative_difference};
+use support::{Case, numbers, relative_difference};
 
 const SHAPE: Shape = Shape { batch: 3, groups: 2, group_width: 16, pixels: 35, hidden: 8 };
 
@@ -144,10 +145,13 @@ fn blocked_session(case: &Case, block: i64) -> Option<ort::Result<Session>> {
 
 const NCHWC_DOMAIN: &str = "com.microsoft.nchwc";
 
+fn block_of_the_runtime() -> i64 {
+    if ce_op::InstructionSet::Avx512.is_available() { 16 } else { 8 }
+}
+
 #[test]
 fn the_operator_on_blocks_agrees_with_the_reference() {
-    // as the runtime chooses it
-    let block = if ce_op::InstructionSet::Avx512.is_available() { 16 } else { 8 };
+    let block = block_of_the_runtime();
     for (batch, groups, group_width, side) in [(1, 1, 64, 14), (3, 4, 16, 7), (8, 2, 8, 5), (2, 3, 4, 3)] {
         let hidden = (groups * group_width / 4).max(4);
         let shape = Shape { batch, groups, group_width, pixels: side * side, hidden };
@@ -171,4 +175,91 @@ fn the_operator_on_blocks_refuses_what_does_not_fit() {
     let mut session = blocked_session(&case, 8).expect("a runtime").expect("a session");
     let message = run(&mut session, &[0.5; 32], [1, 32, 1, 1]).expect_err("one pixel").to_string();
     assert!(message.contains("at least 2"), "{message}");
+}
+
+/// A 3x3 convolution of `[outputs, inputs]` channels on the runtime's blocks, by Winograd's way or by the runtime's own operator.
+struct Convolved {
+    channels: [usize; 2],
+    /// Whether a convolution of the runtime's own is added, whose memory Y may take.
+    adds: bool,
+    filters: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Convolved {
+    fn draw(channels: [usize; 2], adds: bool) -> Self {
+        let mut draw = numbers(3);
+        Self { channels, adds, filters: draw(channels[0] * channels[1] * 9, 0.2), bias: draw(channels[0], 1.0) }
+    }
+
+    fn session(&self, tile: Option<Tile>, block: i64, pads: &[i64]) -> Option<ort::Result<Session>> {
+        let builder = Session::builder(environment()?).expect("a builder").with_intra_threads(2).expect("two threads");
+        let builder = builder.with_operators(ce_op::onnx::blocked_domain(2).expect("a domain")).expect("operators");
+        let [outputs, inputs] = self.channels;
+        let mut graph = Builder::default();
+        graph.constant("filters", &[outputs, inputs, 3, 3], &self.filters);
+        graph.constant("bias", &[outputs], &self.bias);
+        graph.node("ReorderInput", NCHWC_DOMAIN, &["X"], &["blocks"], &[]);
+        let own = [Attribute::Integers("pads", pads.to_vec()), Attribute::Integers("kernel_shape", vec![3, 3])];
+        if self.adds {
+            graph.node("Conv", NCHWC_DOMAIN, &["blocks", "filters"], &["added"], &own);
+        }
+        let with_added = |inputs: [&'static str; 3]| inputs.into_iter().chain(self.adds.then_some("added"));
+        match tile {
+            None => {
+                let inputs: Vec<_> = with_added(["blocks", "filters", "bias"]).collect();
+                graph.node("Conv", NCHWC_DOMAIN, &inputs, &["convolved"], &own);
+            }
+            Some(tile) => {
+                let side = tile.size() + 2;
+                let block_len = usize::try_from(block).expect("a small number");
+                let transformed = transformed(&self.filters, self.channels, block_len, tile);
+                graph.constant("transformed", &[outputs, inputs, side, side], &transformed);
+                let attributes =
+                    [Attribute::Integers(PADS_ATTRIBUTE, pads.to_vec()), Attribute::Integer(BLOCK_ATTRIBUTE, block)];
+                let inputs: Vec<_> = with_added(["blocks", "transformed", "bias"]).collect();
+                graph.node(WINOGRAD_NAME, BLOCKED_DOMAIN, &inputs, &["convolved"], &attributes);
+            }
+        }
+        let outputs = i64::try_from(outputs).expect("a small number");
+        graph.node("ReorderOutput", NCHWC_DOMAIN, &["convolved"], &["Y"], &[Attribute::Integer("channels", outputs)]);
+        let (x, y) = ([-1; 4], [-1, outputs, -1, -1]);
+        Some(graph.session(("X", &x), ("Y", &y), &[(BLOCKED_DOMAIN, 1), (NCHWC_DOMAIN, 1)], &builder))
+    }
+}
+
+#[test]
+fn winograds_convolutions_agree_with_the_runtimes_own() {
+    for (adds, pads) in [(true, [1; 4]), (false, [1; 4]), (true, [0, 2, 1, 0])] {
+        let convolved = Convolved::draw([48, 32], adds);
+        for shape in [[1, 32, 14, 14], [3, 32, 7, 9], [2, 32, 33, 5]] {
+            let x = numbers(4)(shape.iter().product(), 1.0);
+            let answer = |tile| {
+                let mut session = convolved.session(tile, block_of_the_runtime(), &pads)?.expect("a session");
+                Some(run(&mut session, &x, shape).expect("an output"))
+            };
+            let Some(expected) = answer(None) else { return };
+            for tile in [Tile::Two, Tile::Four] {
+                let difference = relative_difference(&expected, &answer(Some(tile)).expect("a runtime"));
+                assert!(difference < 2e-5, "{tile:?}, {shape:?}, {pads:?}: {difference:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn winograds_convolutions_refuse_what_does_not_fit() {
+    let refusal = |channels, tile, block, pads: &[i64]| {
+        let session = Convolved::draw(channels, false).session(Some(tile), block, pads)?;
+        Some(session.expect_err("it doesn't fit").to_string())
+    };
+    let Some(message) = refusal([16, 16], Tile::Two, 4, &[1; 4]) else { return };
+    assert!(message.contains("block must be 8 or 16") && message.contains(WINOGRAD_NAME), "{message}");
+    let message = refusal([32, 16], Tile::Four, 16, &[1, 1, 1, -1]).expect("a runtime");
+    assert!(message.contains("pads must be"), "{message}");
+    let session = Convolved::draw([16, 16], false).session(Some(Tile::Two), block_of_the_runtime(), &[1; 4]);
+    let mut session = session.expect("a runtime").expect("a session");
+    let message = run(&mut session, &[0.5; 32 * 4], [1, 32, 2, 2]).expect_err("32 channels").to_string();
+    assert!(message.contains("as many channels as the filters"), "{message}");
+    assert_eq!(run(&mut session, &[], [0, 16, 5, 7]).expect("an empty batch"), [0.0_f32; 0]);
 }

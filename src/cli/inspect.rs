@@ -106,7 +106,7 @@ fn print_ce_blocks(output: &mut impl Write, inspection: &Inspection) -> io::Resu
 }
 
 fn plan_line(inspection: &Inspection) -> String {
-    let Some(Coverage { blocked, quantized, with_add, with_relu, plain }) = inspection.plan else {
+    let Some(Coverage { blocked, quantized, with_add, with_relu, plain, winograd }) = inspection.plan else {
         return inspection.plan_origin.to_string();
     };
     let ways = match (blocked, quantized) {
@@ -115,7 +115,8 @@ fn plan_line(inspection: &Inspection) -> String {
         _ => format!("{blocked} blocked, {quantized} between 8-bit tensors"),
     };
     let counts = format!("{ways} ({with_add} with the add, {with_relu} with the ReLU after it), {plain} plain");
-    format!("{counts}; {}", inspection.plan_origin)
+    let convolutions = if winograd > 0 { format!("; {winograd} convolutions by Winograd") } else { String::new() };
+    format!("{counts}{convolutions}; {}", inspection.plan_origin)
 }
 
 fn golden_line(golden: Option<&GoldenReport>) -> String {

@@ -57,7 +57,7 @@ impl OnnxSession {
         Self::create(path, options, |builder| {
             let mut builder = builder.with_optimization_level(GraphOptimizationLevel::Disable)?;
             for weight in network.weights.iter() {
-                builder = builder.with_external_initializer(&weight.name, Arc::clone(&weight.value))?;
+                builder = builder.with_initializer(&weight.name, Arc::clone(&weight.value))?;
             }
             builder.with_operators(ce_op::onnx::blocked_domain(options.threads)?)?.commit_from_memory(&network.graph)
         })

@@ -9,7 +9,7 @@ use super::mixing::Block;
 use super::packed::Packed;
 use crate::gate::normalize;
 use crate::parallel::Shared;
-use crate::phases::Phase;
+use crate::phases::{self, Phase};
 use crate::scratch::{GateBuffers, MixBuffers, with_gate_buffers, with_mix_buffers};
 use crate::vector::prefetch;
 use crate::{Parallel, Parameters, Serial, Shape};
@@ -94,7 +94,7 @@ impl<'a> Batch<'a> {
     }
 
     fn samples(&self, samples: Range<usize>, parallel: &dyn Parallel) {
-        with_gate_buffers(|GateBuffers { variance, hidden, progress }| {
+        with_gate_buffers(|GateBuffers { variance, hidden }| {
             let variance = Shared::new(variance.take(samples.len() * self.padded()));
             let hidden = Shared::new(hidden.take(samples.len() * self.shape.hidden));
             let gating = Gating { samples, variance, hidden };
@@ -123,7 +123,7 @@ impl<'a> Batch<'a> {
                 Phase { tasks: count, backwards: false, task: &normalise },
                 Phase { tasks: units * count * parts, backwards: true, task: &mix },
             ];
-            progress.run(&phases, parallel);
+            phases::run(&phases, parallel);
         });
     }
 

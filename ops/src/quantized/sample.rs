@@ -9,7 +9,7 @@ use super::scratch::{Buffers, TaskBuffers, with_buffers, with_task_buffers, zero
 use super::weights::{Line, ROWS, depth, padded_rows, panel_lines};
 use super::{Block, RawTensors, gate};
 use crate::parallel::Shared;
-use crate::phases::Phase;
+use crate::phases::{self, Phase};
 use crate::{Parallel, Serial, Shape};
 
 /// Numbers of a sample from which on it is worth waking threads.
@@ -82,7 +82,7 @@ impl Sample<'_> {
     /// Computes the sample's output.
     pub(super) fn run(&self, parallel: &dyn Parallel) {
         let parallel = if self.shape.sample_len() < WORTH_A_THREAD { &Serial } else { parallel };
-        with_buffers(|Buffers { totals, channels, hidden, lines, start, progress }| {
+        with_buffers(|Buffers { totals, channels, hidden, lines, start }| {
             let (block, count) = (self.block, self.shape.channels());
             let parts = tasks(parallel, self.shape.pixels);
             let totals = Shared::new(zeroed(totals, parts * 2 * count));
@@ -113,7 +113,7 @@ impl Sample<'_> {
                 Phase { tasks: 1, backwards: false, task: &gate },
                 Phase { tasks: shares, backwards: true, task: &mix },
             ];
-            progress.run(&phases, parallel);
+            phases::run(&phases, parallel);
         });
     }
 

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 
 use super::weights::Line;
-use crate::phases::Progress;
 
 /// What a sample needs; held by the thread that has the sample.
 #[derive(Debug, Default)]
@@ -17,7 +16,6 @@ pub(super) struct Buffers {
     pub(super) lines: Vec<Line>,
     /// By row of the panels.
     pub(super) start: Vec<i32>,
-    pub(super) progress: Progress,
 }
 
 /// What a task needs.

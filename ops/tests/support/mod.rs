@@ -31,17 +31,8 @@ pub struct Case {
 impl Case {
     /// Drawn from a seed. `offset` is added to every pixel; a channel's own spread is between 0.5 and 2.
     pub fn draw(shape: Shape, offset: f32, seed: u64) -> Self {
-        let mut state = seed | 1;
-        // xorshift64*, uniform in -1..1
-        let mut uniform = move || {
-            state ^= state >> 12;
-            state ^= state << 25;
-            state ^= state >> 27;
-            let bits = state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40;
-            bits as f32 / (1_u64 << 23) as f32 - 1.0
-        };
         let channels = shape.channels();
-        let mut draw = |len: usize, scale: f32| (0..len).map(|_| scale * uniform()).collect::<Vec<f32>>();
+        let mut draw = numbers(seed);
         let width_scale = 1.0 / (shape.group_width as f32).sqrt();
         let mut x = draw(shape.batch * shape.sample_len(), 1.0);
         for (channel, pixels) in x.chunks_exact_mut(shape.pixels).enumerate() {
@@ -71,6 +62,20 @@ impl Case {
             epsilon: 1e-5,
         }
     }
+}
+
+/// Draws so many numbers between -scale and scale at each call, from a seed.
+pub fn numbers(seed: u64) -> impl FnMut(usize, f32) -> Vec<f32> {
+    let mut state = seed | 1;
+    // xorshift64*, uniform in -1..1
+    let mut uniform = move || {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        let bits = state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40;
+        bits as f32 / (1_u64 << 23) as f32 - 1.0
+    };
+    move |len, scale| (0..len).map(|_| scale * uniform()).collect()
 }
 
 /// Runs tasks on as many threads as it says, in whatever order they come.

@@ -13,12 +13,13 @@ use std::time::SystemTime;
 use blake3::Hash;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use twox_hash::XxHash3_128;
 
 use super::weights::{Layout, Split, Weight};
 use super::{Coverage, Plan};
 
 /// Changes when what a plan file holds, or the rewriting, does.
-const FORMAT: &str = "cenet-serve plan 4";
+const FORMAT: &str = "cenet-serve plan 5";
 
 const EXTENSION: &str = "plan";
 
@@ -68,15 +69,22 @@ struct Head {
     weights: Vec<(String, Layout, Part)>,
 }
 
+/// A checksum finds what a disk has lost or turned. It is none of a cryptographic hash: who may write the file may write another checksum too.
+type Sum = [u8; size_of::<u128>()];
+
+pub(super) fn sum(bytes: &[u8]) -> Sum {
+    XxHash3_128::oneshot(bytes).to_le_bytes()
+}
+
 /// How many bytes of the file belong together, and their checksum.
 #[derive(Serialize, Deserialize)]
 struct Part {
     bytes: usize,
-    sum: [u8; blake3::OUT_LEN],
+    sum: Sum,
 }
 
 /// Where the head begins.
-const HEAD: usize = size_of::<u64>() + blake3::OUT_LEN;
+const HEAD: usize = size_of::<u64>() + size_of::<Sum>();
 
 /// The plan in the file at `path`, if it is there and whole.
 pub(super) fn read(path: &Path) -> Option<Plan> {
@@ -118,7 +126,7 @@ pub(super) fn parse(file: &File) -> io::Result<Plan> {
 
 impl Part {
     fn of(bytes: &[u8]) -> Self {
-        Self { bytes: bytes.len(), sum: blake3::Hasher::new().update_rayon(bytes).finalize().into() }
+        Self { bytes: bytes.len(), sum: sum(bytes) }
     }
 
     /// Moves `place` behind this part.
@@ -138,15 +146,15 @@ impl Part {
 
     /// Reads the bytes at `start`.
     fn read(&self, file: &File, start: u64, target: &mut [u8]) -> io::Result<()> {
-        let mut hasher = blake3::Hasher::new();
+        let mut hasher = XxHash3_128::new();
         let mut place = start;
         // what was read just now is still in the processor's cache
         for chunk in target.chunks_mut(CHUNK_BYTES) {
             file.read_exact_at(chunk, place)?;
             place += chunk.len() as u64;
-            hasher.update(chunk);
+            hasher.write(chunk);
         }
-        if hasher.finalize() == Hash::from_bytes(self.sum) { Ok(()) } else { Err(damaged()) }
+        if hasher.finish_128().to_le_bytes() == self.sum { Ok(()) } else { Err(damaged()) }
     }
 }
 
@@ -219,7 +227,7 @@ mod tests {
         let model =
             ModelProto { graph: Some(GraphProto { initializer, ..GraphProto::default() }), ..ModelProto::default() };
         let weights = Split::of(model).expect("weights").weights;
-        let coverage = Coverage { blocked: 3, quantized: 0, with_add: 2, with_relu: 3, plain: 1 };
+        let coverage = Coverage { blocked: 3, quantized: 0, with_add: 2, with_relu: 3, plain: 1, winograd: 2 };
         Plan { coverage, network: Split { graph: graph.into(), weights } }
     }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use prost::Message;
 
 use super::rewrite::Unknown;
-use super::{cache, imports, quantized, rewrite};
+use super::{cache, convolutions, imports, quantized, rewrite};
 use crate::model::external::elsewhere_of;
 use crate::model::graph::GraphSummary;
 pub use crate::model::onnx::{
@@ -20,7 +20,9 @@ pub use super::rewrite::Coverage;
 /// Rewrites a graph as the runtime has optimised it, for blocks of `block` channels; `same` says whether tensors of unknown shapes are
 /// taken to fit.
 pub fn rewrite_blocked(model: &mut ModelProto, block: usize, same: bool) -> Coverage {
-    rewrite::rewrite(model, block, if same { Unknown::Same } else { Unknown::Different })
+    let mut coverage = rewrite::rewrite(model, block, if same { Unknown::Same } else { Unknown::Different });
+    coverage.winograd = convolutions::rewrite(model, block);
+    coverage
 }
 
 /// Rewrites a quantised graph as its file has it.
@@ -44,6 +46,5 @@ pub fn read_plan(file: &File) {
 
 /// What stands before a plan's `head`: its length and its checksum.
 pub fn before_head(head: &[u8]) -> Vec<u8> {
-    let sum = blake3::hash(head);
-    [&(head.len() as u64).to_le_bytes()[..], sum.as_bytes()].concat()
+    [&(head.len() as u64).to_le_bytes()[..], &cache::sum(head)].concat()
 }

@@ -7,6 +7,7 @@
 //! network without CE blocks has no plan, and pays for none.
 
 mod cache;
+mod convolutions;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod imports;
@@ -174,10 +175,13 @@ fn make(directory: &ModelDirectory) -> LoadResult<Plan> {
     }
     let (mut session, optimised, quantized) = optimise(&path, &model)?;
     let block = layout::block_width()?;
-    let mut rewritten = |unknown: Unknown| {
+    let mut rewritten = |unknown: Unknown, winograd: bool| {
         let mut graph = decode(&path, &optimised)?;
-        let coverage = rewrite::rewrite(&mut graph, block, unknown).and(quantized);
-        if coverage.blocked + coverage.quantized == 0 {
+        let mut coverage = rewrite::rewrite(&mut graph, block, unknown).and(quantized);
+        if winograd {
+            coverage.winograd = convolutions::rewrite(&mut graph, block);
+        }
+        if coverage.blocked + coverage.quantized + coverage.winograd == 0 {
             return Ok(Plan { coverage, network: Split::default() });
         }
         let network = Split::of(graph).map_err(|error| LoadError::Plan(error.to_string()))?;
@@ -186,7 +190,9 @@ fn make(directory: &ModelDirectory) -> LoadResult<Plan> {
         compare(directory, &mut session, &mut planned, tolerance)?;
         Ok(Plan { coverage, network })
     };
-    rewritten(Unknown::Same).or_else(|_| rewritten(Unknown::Different))
+    let attempts = [(Unknown::Same, true), (Unknown::Different, true), (Unknown::Same, false)];
+    let planned = attempts.into_iter().find_map(|(unknown, winograd)| rewritten(unknown, winograd).ok());
+    planned.map_or_else(|| rewritten(Unknown::Different, false), Ok)
 }
 
 /// The network as its file has it, its graph as the runtime optimises it, with CE blocks between 8-bit tensors where it has such, and how many

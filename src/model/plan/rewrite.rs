@@ -18,10 +18,10 @@ use crate::model::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, Oper
 /// The domain of the runtime's operators on blocks.
 pub(super) const NCHWC_DOMAIN: &str = "com.microsoft.nchwc";
 
-/// How a network's CE blocks run.
+/// How a network's CE blocks and convolutions run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
-    /// On the runtime's blocked layout.
+    /// CE blocks on the runtime's blocked layout.
     pub blocked: usize,
     /// Between 8-bit tensors, with the channels last.
     pub quantized: usize,
@@ -31,6 +31,8 @@ pub struct Coverage {
     pub with_relu: usize,
     /// In rows, as the file has them.
     pub plain: usize,
+    /// 3x3 convolutions that are Winograd's.
+    pub winograd: usize,
 }
 
 impl Coverage {
@@ -42,6 +44,7 @@ impl Coverage {
             with_add: self.with_add + others.with_add,
             with_relu: self.with_relu + others.with_relu,
             plain: self.plain + others.plain,
+            winograd: self.winograd + others.winograd,
         }
     }
 
@@ -273,7 +276,7 @@ fn is_reorder(node: &NodeProto, operator: &str) -> bool {
     of_one && is(node, NCHWC_DOMAIN, operator) && integer(node, "channels_last").unwrap_or(0) == 0
 }
 
-fn integer(node: &NodeProto, name: &str) -> Option<i64> {
+pub(super) fn integer(node: &NodeProto, name: &str) -> Option<i64> {
     node.attribute.iter().find(|attribute| attribute.name() == name).map(AttributeProto::i)
 }
 

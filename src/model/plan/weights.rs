@@ -65,9 +65,8 @@ impl Weight {
         let fits = |bytes: &Vec<u8>| bytes.len() >= LEAST_BYTES && Some(bytes.len()) == layout.bytes();
         let Some(bytes) = tensor.raw_data.take_if(|bytes| fits(bytes)) else { return Ok(None) };
         tensor.data_location = Some(DataLocation::External as i32);
-        // the runtime wants a place to be named, and doesn't look there
-        tensor.external_data =
-            vec![StringStringEntryProto { key: Some("location".into()), value: Some("weights".into()) }];
+        // the runtime wants a place to be named that is there, and doesn't look into it: it is given the tensor
+        tensor.external_data = vec![StringStringEntryProto { key: Some("location".into()), value: Some(".".into()) }];
         let weight = Self::read(tensor.name().to_owned(), layout, |target| {
             target.copy_from_slice(&bytes);
             Ok(())

@@ -1,0 +1,54 @@
+//! Filters, transformed once.
+
+use super::transform::{Four, Transform, Two};
+use super::{GROUP, Tile};
+
+/// `filters` as the runtime's blocked convolutions have them, `[outputs / B, inputs / B, 3, 3, B, B]` with the inputs' channels before the
+/// outputs', transformed for `tile`: for each group of at most [`GROUP`] outputs `[positions, inputs, outputs of the group]`. Outputs and
+/// inputs are counted with those that fill up the last block.
+///
+/// # Panics
+/// When the sizes aren't of whole blocks, or `filters` holds something else.
+pub fn transformed(filters: &[f32], [outputs, inputs]: [usize; 2], block: usize, tile: Tile) -> Vec<f32> {
+    assert!(outputs.is_multiple_of(block) && inputs.is_multiple_of(block), "channels are of whole blocks");
+    assert_eq!(filters.len(), outputs * inputs * 9, "a 3x3 filter for each pair of channels");
+    let filter = |output: usize, input: usize| -> [[f64; 3]; 3] {
+        let pair = (output / block * (inputs / block) + input / block) * 9;
+        let within = input % block * block + output % block;
+        std::array::from_fn(|row| {
+            std::array::from_fn(|column| f64::from(filters[(pair + row * 3 + column) * block * block + within]))
+        })
+    };
+    let mut target = vec![0.0; tile.positions() * inputs * outputs];
+    for first in (0..outputs).step_by(GROUP) {
+        let width = GROUP.min(outputs - first);
+        let group = &mut target[first * inputs * tile.positions()..][..width * inputs * tile.positions()];
+        for input in 0..inputs {
+            for output in 0..width {
+                let filter = filter(first + output, input);
+                let mut put = |position: usize, value: f64| {
+                    group[(position * inputs + input) * width + output] = value as f32;
+                };
+                match tile {
+                    Tile::Two => square::<4, 2>(&Two::FILTER, &filter, &mut put),
+                    Tile::Four => square::<6, 4>(&Four::FILTER, &filter, &mut put),
+                }
+            }
+        }
+    }
+    target
+}
+
+/// `G g G'`
+fn square<const IN: usize, const OUT: usize>(
+    transform: &[[f64; 3]; IN],
+    filter: &[[f64; 3]; 3],
+    put: &mut impl FnMut(usize, f64),
+) {
+    for (row, down) in transform.iter().enumerate() {
+        let line: [f64; 3] = std::array::from_fn(|column| (0..3).map(|at| down[at] * filter[at][column]).sum());
+        for (column, along) in transform.iter().enumerate() {
+            put(row * IN + column, (0..3).map(|at| along[at] * line[at]).sum());
+        }
+    }
+}

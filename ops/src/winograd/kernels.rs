@@ -1,0 +1,68 @@
+//! The loops compiled for each instruction set, width of block and size of tile.
+
+use std::ops::Range;
+
+use super::Tile;
+use super::tiles::{Batch, run};
+use super::transform::{Four, Two};
+use crate::InstructionSet;
+use crate::scratch::TileBuffers;
+use crate::vector::Plain;
+
+/// Computes the results of some tiles.
+///
+/// # Safety
+/// As of [`run`], but for the instructions.
+pub(super) type Kernel = unsafe fn(&Batch<'_>, Range<usize>, &mut TileBuffers);
+
+/// A function compiled for some target features, for each size of tile: a block takes so many registers, and so many registers of outputs are
+/// summed at once.
+macro_rules! compiled_for {
+    ($module:ident, $vector:ty, $registers:literal, $columns:literal, $($feature:literal)?) => {
+        mod $module {
+            use super::{Batch, Four, Range, TileBuffers, Two, run};
+
+            $(#[target_feature(enable = $feature)])?
+            pub(super) unsafe fn two(batch: &Batch<'_>, tiles: Range<usize>, buffers: &mut TileBuffers) {
+                // SAFETY: the instructions are there, and the contract is kept, by the caller's word
+                unsafe { run::<$vector, Two, $registers, $columns, 4, 2>(batch, tiles, buffers) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            pub(super) unsafe fn four(batch: &Batch<'_>, tiles: Range<usize>, buffers: &mut TileBuffers) {
+                // SAFETY: the instructions are there, and the contract is kept, by the caller's word
+                unsafe { run::<$vector, Four, $registers, $columns, 6, 4>(batch, tiles, buffers) }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+compiled_for!(avx512_16, std::arch::x86_64::__m512, 1, 4, "avx512f");
+#[cfg(target_arch = "x86_64")]
+compiled_for!(avx2_16, std::arch::x86_64::__m256, 2, 2, "avx2,fma");
+#[cfg(target_arch = "x86_64")]
+compiled_for!(avx2_8, std::arch::x86_64::__m256, 1, 2, "avx2,fma");
+compiled_for!(portable_16, super::Plain, 4, 2,);
+compiled_for!(portable_8, super::Plain, 2, 2,);
+
+/// The loops for `set`, or the nearest to it that this machine has and that fits `block`, which is 8 or 16.
+pub(super) fn of(set: InstructionSet, block: usize, tile: Tile) -> Kernel {
+    macro_rules! sized {
+        ($module:ident) => {
+            match tile {
+                Tile::Two => $module::two,
+                Tile::Four => $module::four,
+            }
+        };
+    }
+    match (set, block) {
+        #[cfg(target_arch = "x86_64")]
+        (InstructionSet::Avx512, 16) if set.is_available() => sized!(avx512_16),
+        #[cfg(target_arch = "x86_64")]
+        (InstructionSet::Avx512 | InstructionSet::Avx2, 16) if InstructionSet::Avx2.is_available() => sized!(avx2_16),
+        #[cfg(target_arch = "x86_64")]
+        (InstructionSet::Avx512 | InstructionSet::Avx2, _) if InstructionSet::Avx2.is_available() => sized!(avx2_8),
+        (_, 16) => sized!(portable_16),
+        _ => sized!(portable_8),
+    }
+}

@@ -1,0 +1,194 @@
+//! Some tiles' way through the convolution: pixels transformed, multiplied for each group of outputs, transformed back.
+
+#![expect(clippy::undocumented_unsafe_blocks, reason = "each function's own contract covers its calls of Vector")]
+
+use std::ops::Range;
+
+use super::multiply::{Product, multiply};
+use super::transform::Transform;
+use super::{Convolution, GROUP, Memory, Pictures};
+use crate::scratch::TileBuffers;
+use crate::vector::Vector;
+
+/// Numbers between what belongs to one position and to the next, beyond what is used: distances that are powers of two would all fall to the
+/// same places of a cache.
+const APART: usize = 16;
+
+/// A batch and its place in memory.
+#[derive(Clone, Copy)]
+pub(super) struct Batch<'a> {
+    pub(super) convolution: &'a Convolution,
+    pub(super) pictures: Pictures,
+    pub(super) memory: Memory,
+}
+
+// SAFETY: who makes it lets any thread read and write the memory, and tasks write disjoint parts
+unsafe impl Sync for Batch<'_> {}
+
+/// Where a tile is.
+struct Place {
+    sample: usize,
+    /// Its first result.
+    row: usize,
+    column: usize,
+}
+
+impl Batch<'_> {
+    fn place(&self, tile: usize) -> Place {
+        let size = self.convolution.tile.size();
+        let [down, along] = self.convolution.tiles(self.pictures);
+        let within = tile % (down * along);
+        Place { sample: tile / (down * along), row: within / along * size, column: within % along * size }
+    }
+}
+
+/// Computes the results of `tiles`, counted through the pictures. B is `REGISTERS * LANES`.
+///
+/// # Safety
+/// The machine has `V`'s instructions; the memory is as [`super::forward_raw`] asks for, and nobody else writes these results.
+#[inline(always)]
+pub(super) unsafe fn run<V, X, const REGISTERS: usize, const COLUMNS: usize, const IN: usize, const OUT: usize>(
+    batch: &Batch<'_>,
+    tiles: Range<usize>,
+    buffers: &mut TileBuffers,
+) where
+    V: Vector,
+    X: Transform<IN, OUT>,
+{
+    let Convolution { inputs, outputs, block, .. } = *batch.convolution;
+    let (count, blocks) = (tiles.len(), inputs / block);
+    let apart = inputs * count + APART;
+    let pixels = buffers.pixels.take(IN * IN * apart).as_mut_ptr();
+    unsafe {
+        for index in 0..blocks {
+            for (at, tile) in tiles.clone().enumerate() {
+                let target = pixels.add((index * count + at) * block);
+                transform_pixels::<V, X, REGISTERS, IN, OUT>(batch, tile, index, target, apart);
+            }
+        }
+        for first in (0..outputs).step_by(GROUP) {
+            let width = GROUP.min(outputs - first);
+            let sums_apart = width * count + APART;
+            let sums = buffers.sums.take(IN * IN * sums_apart).as_mut_ptr();
+            for position in 0..IN * IN {
+                multiply::<V, REGISTERS, COLUMNS>(Product {
+                    filters: batch.memory.filters.add((first * IN * IN + position * width) * inputs),
+                    width,
+                    pixels: pixels.add(position * apart),
+                    blocks,
+                    tiles: count,
+                    sums: sums.add(position * sums_apart),
+                });
+            }
+            for channel in (first..first + width).step_by(block) {
+                for (at, tile) in tiles.clone().enumerate() {
+                    let sums = sums.add(at * width + channel - first);
+                    transform_results::<V, X, REGISTERS, IN, OUT>(batch, tile, channel, sums, sums_apart);
+                }
+            }
+        }
+    }
+}
+
+/// `B' d B` of a block of channels of a tile; each position goes to its place, `apart` numbers after the one before.
+#[inline(always)]
+unsafe fn transform_pixels<V, X, const REGISTERS: usize, const IN: usize, const OUT: usize>(
+    batch: &Batch<'_>,
+    tile: usize,
+    index: usize,
+    target: *mut f32,
+    apart: usize,
+) where
+    V: Vector,
+    X: Transform<IN, OUT>,
+{
+    let block = REGISTERS * V::LANES;
+    let Pictures { height, width, .. } = batch.pictures;
+    let [top, left, ..] = batch.convolution.pads;
+    let place = batch.place(tile);
+    let rows = inside(place.row, top, height, IN);
+    let columns = inside(place.column, left, width, IN);
+    let whole = rows.len() == IN && columns.len() == IN;
+    let blocks = batch.convolution.inputs / block;
+    unsafe {
+        let plane = batch.memory.x.add((place.sample * blocks + index) * height * width * block);
+        for register in 0..REGISTERS {
+            // of a tile at the border the start lies outside, and isn't read
+            let start = plane.wrapping_offset(
+                ((place.row.cast_signed() - top.cast_signed()) * width.cast_signed() + place.column.cast_signed()
+                    - left.cast_signed())
+                    * block.cast_signed(),
+            );
+            let start = start.wrapping_add(register * V::LANES);
+            let mut lines = [[V::splat(0.0); IN]; IN];
+            for column in 0..IN {
+                let mut line = [V::splat(0.0); IN];
+                for (row, pixel) in line.iter_mut().enumerate() {
+                    if whole || (rows.contains(&row) && columns.contains(&column)) {
+                        *pixel = V::load(start.wrapping_add((row * width + column) * block));
+                    }
+                }
+                for (row, value) in X::pixels(line).into_iter().enumerate() {
+                    lines[row][column] = value;
+                }
+            }
+            for (row, line) in lines.into_iter().enumerate() {
+                for (column, value) in X::pixels(line).into_iter().enumerate() {
+                    value.store(target.add((row * IN + column) * apart + register * V::LANES));
+                }
+            }
+        }
+    }
+}
+
+/// Which of `count` neighbouring pixels, the first of them `pad` before `first`, lie within `length`.
+#[inline(always)]
+fn inside(first: usize, pad: usize, length: usize, count: usize) -> Range<usize> {
+    pad.saturating_sub(first)..(length + pad).saturating_sub(first).min(count)
+}
+
+/// `A' m A` of a block of channels of a tile, with what is added and cut off afterwards, written as far as the picture goes.
+#[inline(always)]
+unsafe fn transform_results<V, X, const REGISTERS: usize, const IN: usize, const OUT: usize>(
+    batch: &Batch<'_>,
+    tile: usize,
+    channel: usize,
+    sums: *const f32,
+    apart: usize,
+) where
+    V: Vector,
+    X: Transform<IN, OUT>,
+{
+    let block = REGISTERS * V::LANES;
+    let Convolution { outputs, relu, .. } = *batch.convolution;
+    let [height, width] = batch.convolution.results(batch.pictures);
+    let Memory { bias, addend, y, .. } = batch.memory;
+    let place = batch.place(tile);
+    let (rows, columns) = (OUT.min(height - place.row), OUT.min(width - place.column));
+    let plane = (place.sample * outputs + channel) * height * width;
+    let start = plane + (place.row * width + place.column) * block;
+    unsafe {
+        for register in 0..REGISTERS {
+            let lane = register * V::LANES;
+            let mut lines = [[V::splat(0.0); IN]; OUT];
+            for column in 0..IN {
+                let line = std::array::from_fn(|row| V::load(sums.add((row * IN + column) * apart + lane)));
+                for (row, value) in X::results(line).into_iter().enumerate() {
+                    lines[row][column] = value;
+                }
+            }
+            let bias = V::load(bias.add(channel + lane));
+            for (row, line) in lines.into_iter().enumerate().take(rows) {
+                for (column, value) in X::results(line).into_iter().enumerate().take(columns) {
+                    let at = start + (row * width + column) * block + lane;
+                    let mut value = value.add(bias);
+                    if !addend.is_null() {
+                        value = value.add(V::load(addend.add(at)));
+                    }
+                    let value = if relu { value.relu() } else { value };
+                    value.store(y.add(at));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The transforms of Winograd's convolution, as Lavin and Gray give them ("Fast Algorithms for Convolutional Neural Networks", CVPR 2016).
+//!
+//! `OUT * OUT` results of a 3x3 filter are made of `IN * IN` pixels (`IN = OUT + 2`). With `d` the pixels and `g` the filter, they are
+//! `A' [(G g G') * (B' d B)] A`, `*` number by number: `IN * IN` products instead of `9 * OUT * OUT`.
+
+#![expect(clippy::undocumented_unsafe_blocks, reason = "each function passes its caller's contract on to Vector")]
+
+use crate::vector::Vector;
+
+/// The transforms of one size, each of a line; a square takes them down its columns, then along its rows.
+pub(super) trait Transform<const IN: usize, const OUT: usize> {
+    /// `G`
+    const FILTER: [[f64; 3]; IN];
+
+    /// `B'`
+    ///
+    /// # Safety
+    /// As of [`Vector`].
+    unsafe fn pixels<V: Vector>(line: [V; IN]) -> [V; IN];
+
+    /// `A'`
+    ///
+    /// # Safety
+    /// As of [`Vector`].
+    unsafe fn results<V: Vector>(line: [V; IN]) -> [V; OUT];
+}
+
+/// F(2x2, 3x3): 2.25 times fewer products.
+pub(super) struct Two;
+
+impl Transform<4, 2> for Two {
+    const FILTER: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
+
+    #[inline(always)]
+    unsafe fn pixels<V: Vector>([a, b, c, d]: [V; 4]) -> [V; 4] {
+        unsafe { [a.sub(c), b.add(c), c.sub(b), b.sub(d)] }
+    }
+
+    #[inline(always)]
+    unsafe fn results<V: Vector>([a, b, c, d]: [V; 4]) -> [V; 2] {
+        unsafe { [a.add(b).add(c), b.sub(c).sub(d)] }
+    }
+}
+
+/// F(4x4, 3x3): 4 times fewer products, by the points 0, 1, -1, 2, -2.
+pub(super) struct Four;
+
+impl Transform<6, 4> for Four {
+    const FILTER: [[f64; 3]; 6] = [
+        [1.0 / 4.0, 0.0, 0.0],
+        [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
+        [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
+        [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
+        [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
+        [0.0, 0.0, 1.0],
+    ];
+
+    #[inline(always)]
+    unsafe fn pixels<V: Vector>([a, b, c, d, e, f]: [V; 6]) -> [V; 6] {
+        unsafe {
+            let (two, minus_four, minus_five, four) = (V::splat(2.0), V::splat(-4.0), V::splat(-5.0), V::splat(4.0));
+            let (even, odd) = (c.mul_add(minus_four, e), b.mul_add(minus_four, d));
+            let (near, far) = (e.sub(c), d.sub(b));
+            [
+                a.mul_add(four, c.mul_add(minus_five, e)),
+                even.add(odd),
+                even.sub(odd),
+                far.mul_add(two, near),
+                near.sub(far.add(far)),
+                b.mul_add(four, d.mul_add(minus_five, f)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn results<V: Vector>([a, b, c, d, e, f]: [V; 6]) -> [V; 4] {
+        unsafe {
+            let (sum, difference) = (b.add(c), b.sub(c));
+            let (far_sum, far_difference) = (d.add(e), d.sub(e));
+            [
+                a.add(sum).add(far_sum),
+                far_difference.mul_add(V::splat(2.0), difference),
+                far_sum.mul_add(V::splat(4.0), sum),
+                far_difference.mul_add(V::splat(8.0), difference.add(f)),
+            ]
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Winograd's convolutions against the definition: every instruction set, both widths of block and sizes of tile, any pads, with and without what
+//! is added and cut off.
+
+mod support;
+
+use ce_op::winograd::{self, Convolution, Pictures, Tensors, Tile};
+use ce_op::{InstructionSet, Parallel, Serial, ShapeError};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use support::{CASES, Threads, numbers, relative_difference};
+
+const TILES: [Tile; 2] = [Tile::Two, Tile::Four];
+
+/// A convolution with its pictures, by channel.
+#[derive(Debug, Clone)]
+struct Case {
+    channels: [usize; 2],
+    pictures: Pictures,
+    pads: [usize; 4],
+    x: Vec<f32>,
+    /// `[outputs, inputs, 3, 3]`
+    filters: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Case {
+    fn draw(channels: [usize; 2], pictures: Pictures, pads: [usize; 4], seed: u64) -> Self {
+        let [outputs, inputs] = channels;
+        let mut numbers = numbers(seed);
+        let x = numbers(pictures.count * inputs * pictures.height * pictures.width, 1.0);
+        let filters = numbers(outputs * inputs * 9, 1.0 / (inputs as f32 * 3.0).sqrt());
+        Self { channels, pictures, pads, x, filters, bias: numbers(outputs, 1.0) }
+    }
+
+    fn convolution(&self, block: usize, tile: Tile, relu: bool) -> Convolution {
+        let [outputs, inputs] = self.channels.map(|channels| channels.next_multiple_of(block));
+        Convolution { block, tile, inputs, outputs, pads: self.pads, relu }
+    }
+
+    /// Height and width of the results.
+    fn results(&self) -> [usize; 2] {
+        self.convolution(8, Tile::Two, false).results(self.pictures)
+    }
+
+    /// `[N, outputs, H', W']`, by the definition, in double precision.
+    fn expected(&self, addend: Option<&[f32]>, relu: bool) -> Vec<f32> {
+        let ([outputs, inputs], [height, width]) = (self.channels, self.results());
+        let Pictures { height: h, width: w, .. } = self.pictures;
+        let [top, left, ..] = self.pads;
+        let pixel = |sample: usize, input: usize, row: usize, column: usize| match (
+            row.checked_sub(top),
+            column.checked_sub(left),
+        ) {
+            (Some(row), Some(column)) if row < h && column < w => {
+                f64::from(self.x[((sample * inputs + input) * h + row) * w + column])
+            }
+            _ => 0.0,
+        };
+        let result = |index: usize| {
+            let (column, row) = (index % width, index / width % height);
+            let (output, sample) = (index / (width * height) % outputs, index / (width * height * outputs));
+            let mut sum = f64::from(self.bias[output]) + addend.map_or(0.0, |addend| f64::from(addend[index]));
+            for (at, weight) in self.filters[output * inputs * 9..][..inputs * 9].iter().enumerate() {
+                sum += f64::from(*weight) * pixel(sample, at / 9, row + at / 3 % 3, column + at % 3);
+            }
+            if relu { sum.max(0.0) as f32 } else { sum as f32 }
+        };
+        (0..self.pictures.count * outputs * height * width).map(result).collect()
+    }
+
+    /// `[N, outputs, H', W']`
+    fn actual(
+        &self,
+        set: InstructionSet,
+        convolution: &Convolution,
+        addend: Option<&[f32]>,
+        parallel: &dyn Parallel,
+    ) -> Vec<f32> {
+        let (block, [outputs, inputs]) = (convolution.block, self.channels);
+        let (count, pixels) = (self.pictures.count, self.pictures.height * self.pictures.width);
+        let results: usize = self.results().iter().product();
+        let x = to_blocked(&self.x, [count, inputs, pixels], block);
+        let addend = addend.map(|addend| to_blocked(addend, [count, outputs, results], block));
+        let filters = winograd::transformed(
+            &blocked_filters(&self.filters, self.channels, block),
+            [convolution.outputs, convolution.inputs],
+            block,
+            convolution.tile,
+        );
+        let mut bias = self.bias.clone();
+        bias.resize(convolution.outputs, 0.0);
+        let mut y = vec![f32::NAN; count * convolution.outputs * results];
+        let tensors = Tensors { x: &x, filters: &filters, bias: &bias, addend: addend.as_deref(), y: &mut y };
+        winograd::forward(set, convolution, self.pictures, tensors, parallel).expect("the buffers fit");
+        assert!(y.iter().all(|value| value.is_finite()), "every result is written");
+        (0..count * outputs * results).map(|index| y[place(index, [outputs, results], block)]).collect()
+    }
+
+    fn check(&self, adds: bool, relu: bool, parallel: &dyn Parallel) {
+        let results = self.pictures.count * self.channels[0] * self.results().iter().product::<usize>();
+        let addend = numbers(7)(results, 1.0);
+        let addend = adds.then_some(&addend[..]);
+        let expected = self.expected(addend, relu);
+        for (set, block, tile) in variants() {
+            let actual = self.actual(set, &self.convolution(block, tile, relu), addend, parallel);
+            let difference = relative_difference(&expected, &actual);
+            let tolerance = if tile == Tile::Two { 2e-6 } else { 2e-5 };
+            assert!(difference < tolerance, "{set:?}, blocks of {block}, {tile:?}: {difference:e}");
+        }
+    }
+}
+
+fn variants() -> impl Iterator<Item = (InstructionSet, usize, Tile)> {
+    let blocks = InstructionSet::available().flat_map(|set| [8, 16].map(|block| (set, block)));
+    blocks.flat_map(|(set, block)| TILES.map(|tile| (set, block, tile)))
+}
+
+/// Where a number of `[N, C, pixels]` is in `[N, ceil(C / B), pixels, B]`.
+fn place(index: usize, [channels, pixels]: [usize; 2], block: usize) -> usize {
+    let (pixel, channel) = (index % pixels, index / pixels % channels);
+    let (sample, blocks) = (index / (pixels * channels), channels.div_ceil(block));
+    ((sample * blocks + channel / block) * pixels + pixel) * block + channel % block
+}
+
+fn to_blocked(numbers: &[f32], [count, channels, pixels]: [usize; 3], block: usize) -> Vec<f32> {
+    let mut blocked = vec![0.0; count * channels.next_multiple_of(block) * pixels];
+    for (index, value) in numbers.iter().enumerate() {
+        blocked[place(index, [channels, pixels], block)] = *value;
+    }
+    blocked
+}
+
+/// `[outputs, inputs, 3, 3]` to `[outputs / B, inputs / B, 3, 3, B, B]`.
+fn blocked_filters(filters: &[f32], [outputs, inputs]: [usize; 2], block: usize) -> Vec<f32> {
+    let input_blocks = inputs.div_ceil(block);
+    let mut blocked = vec![0.0; outputs.next_multiple_of(block) * input_blocks * block * 9];
+    for (index, value) in filters.iter().enumerate() {
+        let (at, input, output) = (index % 9, index / 9 % inputs, index / 9 / inputs);
+        let pair = (output / block * input_blocks + input / block) * 9 + at;
+        blocked[(pair * block + input % block) * block + output % block] = *value;
+    }
+    blocked
+}
+
+fn pictures(count: usize, height: usize, width: usize) -> Pictures {
+    Pictures { count, height, width }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: CASES / 2, rng_seed: RngSeed::Fixed(5), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sizes(
+        channels in [1_usize..40, 1_usize..40],
+        (count, height, width) in (1_usize..3, 1_usize..12, 1_usize..12),
+        pads in [1_usize..3, 1_usize..3, 1_usize..3, 1_usize..3],
+        seed in any::<u64>(),
+        (adds, relu, threads) in (any::<bool>(), any::<bool>(), 1_usize..4),
+    ) {
+        Case::draw(channels, pictures(count, height, width), pads, seed).check(adds, relu, &Threads(threads));
+    }
+}
+
+#[test]
+fn groups_of_outputs_and_many_tiles() {
+    if cfg!(miri) {
+        return;
+    }
+    Case::draw([150, 64], pictures(2, 31, 40), [1; 4], 3).check(true, true, &Threads(2));
+    Case::draw([64, 100], pictures(1, 30, 30), [0; 4], 4).check(false, false, &Serial);
+}
+
+#[test]
+fn results_are_the_same_however_work_is_split() {
+    let case = Case::draw([24, 16], pictures(2, 9, 11), [1; 4], 6);
+    for (set, block, tile) in variants() {
+        let convolution = case.convolution(block, tile, true);
+        let alone = case.actual(set, &convolution, None, &Serial);
+        for threads in [2, 5, 64] {
+            assert_eq!(alone, case.actual(set, &convolution, None, &Threads(threads)), "{threads} threads");
+        }
+    }
+}
+
+#[test]
+fn where_the_filter_does_not_fit_there_are_no_results() {
+    let case = Case::draw([8, 8], pictures(1, 2, 5), [0; 4], 1);
+    assert_eq!(case.results(), [0, 3]);
+    case.check(false, true, &Serial);
+}
+
+#[test]
+fn a_buffer_of_another_size_is_refused() {
+    let convolution = Convolution { block: 8, tile: Tile::Two, inputs: 8, outputs: 8, pads: [1; 4], relu: false };
+    let (x, filters, bias, mut y) = ([0.0; 8 * 6], [0.0; 16 * 64], [0.0; 8], [1.0; 8 * 6]);
+    let tensors = Tensors { x: &x, filters: &filters[1..], bias: &bias, addend: None, y: &mut y };
+    let outcome = winograd::forward(InstructionSet::Portable, &convolution, pictures(1, 2, 3), tensors, &Serial);
+    let input = "the filters";
+    assert_eq!(outcome, Err(ShapeError::Buffer { input, expected: 1024, actual: 1023 }));
+    assert_eq!(y, [1.0; 48]);
+}
