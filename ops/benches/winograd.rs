@@ -36,8 +36,6 @@ fn benches(criterion: &mut Criterion) {
 }
 
 fn bench(group: &mut BenchmarkGroup<'_, WallTime>, channels: usize, pictures: Pictures) {
-    let set = InstructionSet::best();
-    let block = if set == InstructionSet::Avx512 { 16 } else { 8 };
     let mut draw = numbers(1);
     let x = draw(pictures.count * channels * pictures.height * pictures.width, 1.0);
     let (filters, bias) = (draw(channels * channels * 9, 0.1), draw(channels, 1.0));
@@ -49,15 +47,20 @@ fn bench(group: &mut BenchmarkGroup<'_, WallTime>, channels: usize, pictures: Pi
         });
     }
     let mut y = vec![0.0; x.len()];
-    for tile in [Tile::Two, Tile::Four] {
-        let convolution = Convolution { block, tile, inputs: channels, outputs: channels, pads: [1; 4], relu: true };
-        let filters = winograd::transformed(&filters, [channels; 2], block, tile);
-        group.bench_function(format!("{tile:?}"), |bencher| {
-            bencher.iter(|| {
-                let tensors = Tensors { x: black_box(&x), filters: &filters, bias: &bias, addend: None, y: &mut y };
-                winograd::forward(set, &convolution, pictures, tensors, &Serial)
+    for set in InstructionSet::available().filter(|set| *set != InstructionSet::Portable) {
+        let block = if set == InstructionSet::Avx512 { 16 } else { 8 };
+        for tile in [Tile::Two, Tile::Four] {
+            let convolution =
+                Convolution { block, tile, inputs: channels, outputs: channels, pads: [1; 4], relu: true };
+            let filters = winograd::transformed(&filters, [channels; 2], block, tile);
+            group.bench_function(format!("tiles of {0}x{0}, {1}", tile.size(), set.name()), |bencher| {
+                bencher.iter(|| {
+                    let x = black_box(&x);
+                    let tensors = Tensors { x, filters: &filters, bias: &bias, addend: None, y: &mut y };
+                    winograd::forward(set, &convolution, pictures, tensors, &Serial)
+                });
             });
-        });
+        }
     }
 }
 

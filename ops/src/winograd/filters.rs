@@ -1,10 +1,10 @@
 //! Filters, transformed once.
 
+use super::Tile;
 use super::transform::{Four, Transform, Two};
-use super::{GROUP, Tile};
 
 /// `filters` as the runtime's blocked convolutions have them, `[outputs / B, inputs / B, 3, 3, B, B]` with the inputs' channels before the
-/// outputs', transformed for `tile`: for each group of at most [`GROUP`] outputs `[positions, inputs, outputs of the group]`. Outputs and
+/// outputs', transformed for `tile`: for each group of at most [`group`](super::group) outputs `[positions, inputs, outputs of the group]`. Outputs and
 /// inputs are counted with those that fill up the last block.
 ///
 /// # Panics
@@ -20,8 +20,9 @@ pub fn transformed(filters: &[f32], [outputs, inputs]: [usize; 2], block: usize,
         })
     };
     let mut target = vec![0.0; tile.positions() * inputs * outputs];
-    for first in (0..outputs).step_by(GROUP) {
-        let width = GROUP.min(outputs - first);
+    let most = super::group(block);
+    for first in (0..outputs).step_by(most) {
+        let width = most.min(outputs - first);
         let group = &mut target[first * inputs * tile.positions()..][..width * inputs * tile.positions()];
         for input in 0..inputs {
             for output in 0..width {

@@ -21,8 +21,10 @@ use crate::scratch::with_tile_buffers;
 use crate::{InstructionSet, Parallel, ShapeError};
 use tiles::Batch;
 
-/// Outputs whose filters lie together.
-const GROUP: usize = 64;
+/// Outputs whose filters lie together: as many as are summed at once by the instructions that have blocks of `block` channels.
+pub fn group(block: usize) -> usize {
+    if block == 16 { 64 } else { 16 }
+}
 
 /// What the tiles of a task and all that is made of them may take: it stays in a core's second-level cache.
 const TASK_BYTES: usize = 640 << 10;
@@ -178,7 +180,7 @@ pub(crate) unsafe fn forward_raw(
     if tiles == 0 {
         return;
     }
-    let tile_bytes = tile.positions() * (inputs + outputs.min(GROUP)) * size_of::<f32>();
+    let tile_bytes = tile.positions() * (inputs + outputs.min(group(block))) * size_of::<f32>();
     let tasks = tiles.div_ceil((TASK_BYTES / tile_bytes).max(1)).next_multiple_of(parallel.threads().max(1)).min(tiles);
     let kernel = kernels::of(set, block, tile);
     let batch = Batch { convolution, pictures, memory };

@@ -1,12 +1,16 @@
 //! Some tiles' way through the convolution: pixels transformed, multiplied for each group of outputs, transformed back.
 
 #![expect(clippy::undocumented_unsafe_blocks, reason = "each function's own contract covers its calls of Vector")]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "a square is turned: plain loops stay in registers, where turning it by iterators went through memory"
+)]
 
 use std::ops::Range;
 
 use super::multiply::{Product, multiply};
 use super::transform::Transform;
-use super::{Convolution, GROUP, Memory, Pictures};
+use super::{Convolution, Memory, Pictures, group};
 use crate::scratch::TileBuffers;
 use crate::vector::Vector;
 
@@ -66,8 +70,8 @@ pub(super) unsafe fn run<V, X, const REGISTERS: usize, const COLUMNS: usize, con
                 transform_pixels::<V, X, REGISTERS, IN, OUT>(batch, tile, index, target, apart);
             }
         }
-        for first in (0..outputs).step_by(GROUP) {
-            let width = GROUP.min(outputs - first);
+        for first in (0..outputs).step_by(group(block)) {
+            let width = group(block).min(outputs - first);
             let sums_apart = width * count + APART;
             let sums = buffers.sums.take(IN * IN * sums_apart).as_mut_ptr();
             for position in 0..IN * IN {
