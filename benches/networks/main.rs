@@ -1,6 +1,6 @@
 //! What CE costs a network: `cargo bench --bench networks -- --rounds 20`.
 //!
-//! ResNet-50 beside CE-ResNet-50, this exported the usual way (its CE blocks in standard operators), with the kernel that works
+//! ResNet-50 as ONNX Runtime runs it and as the server does, beside CE-ResNet-50, this exported the usual way (its CE blocks in standard operators), with the kernel that works
 //! in rows, and planned as the server runs it; all by the same ONNX Runtime through the server's own sessions, in turns,
 //! so that a machine whose speed drifts is fair to each. Ratios are taken turn by turn. `--python .cache/python-venv/bin/python`
 //! (`make python`) adds both networks in 8 bits, and PyTorch.
@@ -91,6 +91,7 @@ impl Networks {
             Way::Plain => OnnxSession::load(&self.plain.model_path(), options),
             Way::UsualExport | Way::Eager => OnnxSession::load(&self.ce.model_path(), &body),
             Way::KernelInRows => OnnxSession::load(&self.ce.model_path(), options),
+            Way::PlainPlanned => Network::of(&self.plain, &self.plan).open_session(options),
             Way::Planned => Network::of(&self.ce, &self.plan).open_session(options),
             Way::PlainInt8 => OnnxSession::load(&int8()[0].model_path(), options),
             Way::PlannedInt8 => Network::of(&int8()[1], &self.plan).open_session(options),

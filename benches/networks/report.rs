@@ -28,7 +28,8 @@ fn ratio(times: &[f64], to: &[f64]) -> String {
 }
 
 /// What one way takes of another's time, of those that were compared.
-const PAIRS: [(Way, Way); 4] = [
+const PAIRS: [(Way, Way); 5] = [
+    (Way::Planned, Way::PlainPlanned),
     (Way::UsualExport, Way::Planned),
     (Way::PlannedInt8, Way::PlainInt8),
     (Way::Planned, Way::PlannedInt8),

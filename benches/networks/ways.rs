@@ -22,6 +22,7 @@ impl Runs for OnnxSession {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     Plain,
+    PlainPlanned,
     UsualExport,
     KernelInRows,
     Planned,
@@ -32,7 +33,8 @@ pub(crate) enum Way {
 
 impl Way {
     /// Those that need nothing but this program; the first is what the others are compared with.
-    pub(crate) const OWN: [Self; 4] = [Self::Plain, Self::UsualExport, Self::KernelInRows, Self::Planned];
+    pub(crate) const OWN: [Self; 5] =
+        [Self::Plain, Self::PlainPlanned, Self::UsualExport, Self::KernelInRows, Self::Planned];
     /// Those that Python makes or runs.
     pub(crate) const OF_PYTHON: [Self; 3] = [Self::PlainInt8, Self::PlannedInt8, Self::Eager];
 
@@ -40,6 +42,7 @@ impl Way {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plain => "ResNet-50",
+            Self::PlainPlanned => "ResNet-50, planned",
             Self::UsualExport => "CE-ResNet-50, usual export",
             Self::KernelInRows => "CE-ResNet-50, kernel in rows",
             Self::Planned => "CE-ResNet-50, planned",

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::Failure;
 use crate::backend::TensorInfo;
 use crate::config::{KernelOptions, ProviderArguments};
-use crate::model::{Coverage, GoldenReport, Inspection, LoadOptions, Placement, inspect, locate};
+use crate::model::{Coverage, GoldenReport, Inspection, LoadOptions, Origin, Placement, inspect, locate};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct InspectOptions {
@@ -92,9 +92,10 @@ fn print_providers(output: &mut impl Write, placement: &Placement) -> io::Result
 fn print_ce_blocks(output: &mut impl Write, inspection: &Inspection) -> io::Result<()> {
     let blocks = &inspection.graph.ce_blocks;
     if blocks.is_empty() {
-        return writeln!(output, "CE blocks    none");
+        writeln!(output, "CE blocks    none")?;
+    } else {
+        writeln!(output, "\nCE blocks    {}, run by {}", blocks.len(), inspection.ce_kernel)?;
     }
-    writeln!(output, "\nCE blocks    {}, run by {}", blocks.len(), inspection.ce_kernel)?;
     writeln!(output, "plan         {}", plan_line(inspection))?;
     blocks.iter().try_for_each(|block| {
         writeln!(
@@ -106,17 +107,26 @@ fn print_ce_blocks(output: &mut impl Write, inspection: &Inspection) -> io::Resu
 }
 
 fn plan_line(inspection: &Inspection) -> String {
-    let Some(Coverage { blocked, quantized, with_add, with_relu, plain, winograd }) = inspection.plan else {
-        return inspection.plan_origin.to_string();
+    let Some(coverage) = inspection.plan else {
+        let nothing_fits = !matches!(inspection.plan_origin, Origin::None(_));
+        let prefix = if nothing_fits { "nothing fits; " } else { "" };
+        return format!("{prefix}{}", inspection.plan_origin);
     };
-    let ways = match (blocked, quantized) {
-        (_, 0) => format!("{blocked} blocked"),
-        (0, _) => format!("{quantized} between 8-bit tensors"),
-        _ => format!("{blocked} blocked, {quantized} between 8-bit tensors"),
-    };
-    let counts = format!("{ways} ({with_add} with the add, {with_relu} with the ReLU after it), {plain} plain");
-    let convolutions = if winograd > 0 { format!("; {winograd} convolutions by Winograd") } else { String::new() };
-    format!("{counts}{convolutions}; {}", inspection.plan_origin)
+    let Coverage { blocked, quantized, with_add, with_relu, plain, winograd } = coverage;
+    let mut parts = Vec::new();
+    if !inspection.graph.ce_blocks.is_empty() {
+        let ways = match (blocked, quantized) {
+            (_, 0) => format!("{blocked} blocked"),
+            (0, _) => format!("{quantized} between 8-bit tensors"),
+            _ => format!("{blocked} blocked, {quantized} between 8-bit tensors"),
+        };
+        parts.push(format!("{ways} ({with_add} with the add, {with_relu} with the ReLU after it), {plain} plain"));
+    }
+    if winograd > 0 {
+        parts.push(format!("{winograd} convolutions by Winograd"));
+    }
+    parts.push(inspection.plan_origin.to_string());
+    parts.join("; ")
 }
 
 fn golden_line(golden: Option<&GoldenReport>) -> String {

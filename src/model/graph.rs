@@ -75,7 +75,19 @@ const NODE: u64 = 1;
 /// # Errors
 /// As [`GraphSummary::read`].
 pub(super) fn count_ce_blocks(path: &Path) -> LoadResult<usize> {
-    let count = Wire::open(path).and_then(count_of);
+    count_nodes(path, is_ce_block)
+}
+
+/// Whether the ONNX file at `path` holds nodes that a plan is made for: Channel Equilibrium blocks, or dense 3x3 convolutions; its tensors aren't read.
+///
+/// # Errors
+/// As [`GraphSummary::read`].
+pub(super) fn is_worth_a_plan(path: &Path) -> LoadResult<bool> {
+    Ok(count_nodes(path, |node| is_ce_block(node) || is_dense_3x3_convolution(node))? > 0)
+}
+
+fn count_nodes(path: &Path, counts: impl Fn(&onnx::NodeProto) -> bool) -> LoadResult<usize> {
+    let count = Wire::open(path).and_then(|file| count_of(file, counts));
     count.map_err(|error| match error.kind() {
         ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
             LoadError::Session { path: path.to_path_buf(), message: "no ONNX file".into() }
@@ -84,12 +96,15 @@ pub(super) fn count_ce_blocks(path: &Path) -> LoadResult<usize> {
     })
 }
 
-fn count_of(mut file: Wire<impl Read + Seek>) -> io::Result<usize> {
+pub(super) fn count_of(
+    mut file: Wire<impl Read + Seek>,
+    counts: impl Fn(&onnx::NodeProto) -> bool,
+) -> io::Result<usize> {
     let (mut count, end) = (0, file.end());
     while let Some(field) = file.next(end)? {
         if field.number == GRAPH {
             let end = file.end_of(field);
-            count += count_in_graph(&mut file, end)?;
+            count += count_in_graph(&mut file, end, &counts)?;
         } else {
             file.skip(field.length)?;
         }
@@ -97,12 +112,16 @@ fn count_of(mut file: Wire<impl Read + Seek>) -> io::Result<usize> {
     Ok(count)
 }
 
-fn count_in_graph(file: &mut Wire<impl Read + Seek>, end: u64) -> io::Result<usize> {
+fn count_in_graph(
+    file: &mut Wire<impl Read + Seek>,
+    end: u64,
+    counts: &impl Fn(&onnx::NodeProto) -> bool,
+) -> io::Result<usize> {
     let mut count = 0;
     while let Some(field) = file.next(end)? {
         if field.number == NODE {
             let node = onnx::NodeProto::decode(file.bytes(field.length)?.as_slice());
-            count += usize::from(is_ce_block(&node.map_err(|_| ErrorKind::InvalidData)?));
+            count += usize::from(counts(&node.map_err(|_| ErrorKind::InvalidData)?));
         } else {
             file.skip(field.length)?;
         }
@@ -110,7 +129,17 @@ fn count_in_graph(file: &mut Wire<impl Read + Seek>, end: u64) -> io::Result<usi
     Ok(count)
 }
 
-fn is_ce_block(node: &onnx::NodeProto) -> bool {
+/// A convolution that has a filter for each pair of channels and pixel.
+fn is_dense_3x3_convolution(node: &onnx::NodeProto) -> bool {
+    let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name() == name);
+    let is_standard = matches!(node.domain(), "" | "ai.onnx") && node.op_type() == "Conv";
+    is_standard
+        && attribute("kernel_shape").is_some_and(|shape| shape.ints == [3, 3])
+        && attribute("group").is_none_or(|group| group.i() == 1)
+        && attribute("strides").is_none_or(|strides| strides.ints == [1, 1])
+}
+
+pub(super) fn is_ce_block(node: &onnx::NodeProto) -> bool {
     node.domain() == DOMAIN && node.op_type() == NAME
 }
 

@@ -5,9 +5,9 @@ use std::fs::File;
 use prost::Message;
 
 use super::rewrite::Unknown;
-use super::{cache, convolutions, imports, quantized, rewrite};
+use super::{cache, convolutions, quantized, rewrite};
 use crate::model::external::elsewhere_of;
-use crate::model::graph::GraphSummary;
+use crate::model::graph::{GraphSummary, count_of, is_ce_block};
 pub use crate::model::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
     attribute_proto, tensor_proto, tensor_shape_proto, type_proto,
@@ -32,7 +32,7 @@ pub fn rewrite_quantized(model: &mut ModelProto) -> Coverage {
 
 /// The network of an ONNX file. What a load reads of the file beside it is read too.
 pub fn decode(bytes: &[u8]) -> Option<ModelProto> {
-    let _ = imports::find(Wire::of(bytes), "ai.cenet");
+    let _ = count_of(Wire::of(bytes), is_ce_block);
     let _ = elsewhere_of(Wire::of(bytes));
     let _ = GraphSummary::parse(bytes);
     ModelProto::decode(bytes).ok()

@@ -1,16 +1,15 @@
-//! The plan of a network: how its CE blocks are run on this machine at no cost.
+//! The plan of a network: how its CE blocks and its 3x3 convolutions are run on this machine.
 //!
 //! At load, the graph that ONNX Runtime itself has optimised for this processor is rewritten (`rewrite`), so that CE blocks read and write
-//! the runtime's own blocked layout and take the residual `Add` and the `Relu` with them. Of a quantised network the CE blocks are first put
+//! the runtime's own blocked layout and take the residual `Add` and the `Relu` with them, and 3x3 convolutions are Winograd's (`convolutions`). Of a quantised network the CE blocks are first put
 //! between 8-bit tensors (`quantized`), before the runtime optimises it. The rewritten network is compared with the
 //! one that isn't, and kept on disk (`cache`). Whatever goes wrong, the network runs as its file has it, and it is said why. A
-//! network without CE blocks has no plan, and pays for none.
+//! network that has neither has no plan, and pays for none.
 
 mod cache;
 mod convolutions;
 #[cfg(fuzzing)]
 pub mod fuzz;
-mod imports;
 mod layout;
 mod optimised;
 mod quantized;
@@ -22,7 +21,6 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ce_op::onnx::DOMAIN;
 use ndarray::ArrayD;
 use prost::Message;
 use serde::Serialize;
@@ -31,9 +29,10 @@ pub use rewrite::Coverage;
 use rewrite::Unknown;
 pub(super) use weights::Split;
 
+use super::external::elsewhere;
 use super::golden::is_close;
-use super::onnx::tensor_proto::DataLocation;
-use super::onnx::{ModelProto, TensorProto};
+use super::graph::is_worth_a_plan;
+use super::onnx::ModelProto;
 use super::{LoadError, LoadResult, ModelDirectory, OnnxSession, SessionOptions, runtime};
 use crate::backend::{Backend, Signature};
 
@@ -46,7 +45,7 @@ const QUANTIZED_TOLERANCE: f32 = 0.1;
 /// Whether networks are planned, and where plans are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanOptions {
-    /// Whether CE blocks are planned at all.
+    /// Whether any are.
     pub enabled: bool,
     /// The folder that plans are kept in; none makes them anew at each load.
     pub cache: Option<PathBuf>,
@@ -89,14 +88,17 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network of `directory`, planned where it has CE blocks and `options` and its manifest want it.
+    /// The network of `directory`, planned where it has what a plan is for and `options` and its manifest want it.
     pub fn of(directory: &ModelDirectory, options: &PlanOptions) -> Self {
         if !options.enabled || !directory.manifest.runtime.plan {
             return Self::of_file(directory, "it is turned off");
         }
         // what can't be read is told when the session is opened
-        if !imports::imports(&directory.model_path(), DOMAIN).unwrap_or(false) {
-            return Self::of_file(directory, "the network has no CE blocks");
+        if !is_worth_a_plan(&directory.model_path()).unwrap_or(false) {
+            return Self::of_file(directory, "the network has neither CE blocks nor 3x3 convolutions");
+        }
+        if !elsewhere(&directory.model_path()).is_ok_and(|tensors| tensors.is_empty()) {
+            return Self::of_file(directory, "its weights lie in other files, whose changes would not be seen");
         }
         match find_or_make(directory, options) {
             Ok((plan, origin)) => {
@@ -170,9 +172,6 @@ fn keep(plan: &Plan, file: Option<PathBuf>) -> Origin {
 fn make(directory: &ModelDirectory) -> LoadResult<Plan> {
     let path = directory.model_path();
     let model = fs::read(&path).map_err(LoadError::read(&path))?;
-    if has_weights_elsewhere(&path, &model)? {
-        return Err(LoadError::Plan("its weights lie in other files, whose changes would not be seen".into()));
-    }
     let (mut session, optimised, quantized) = optimise(&path, &model)?;
     let block = layout::block_width()?;
     let mut rewritten = |unknown: Unknown, winograd: bool| {
@@ -214,12 +213,6 @@ fn decode(path: &Path, bytes: &[u8]) -> LoadResult<ModelProto> {
     ModelProto::decode(bytes).map_err(broken)
 }
 
-fn has_weights_elsewhere(path: &Path, model: &[u8]) -> LoadResult<bool> {
-    let model = decode(path, model)?;
-    let elsewhere = |tensor: &TensorProto| tensor.data_location() == DataLocation::External;
-    Ok(model.graph.iter().flat_map(|graph| &graph.initializer).any(elsewhere))
-}
-
 /// Runs both on the golden input, or else on numbers of ours.
 fn compare(
     directory: &ModelDirectory,
@@ -256,3 +249,6 @@ impl fmt::Display for Origin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! A network without CE blocks, written here: it is planned for its 3x3 convolutions.
+
+use std::path::Path;
+
+use super::*;
+use crate::model::onnx::attribute_proto::AttributeType;
+use crate::model::onnx::tensor_proto::{DataLocation, DataType};
+use crate::model::onnx::tensor_shape_proto::{Dimension, dimension};
+use crate::model::onnx::type_proto::{self, Tensor};
+use crate::model::onnx::{
+    AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto,
+    TypeProto, ValueInfoProto,
+};
+
+const CLASSES: usize = 16;
+
+/// Two convolutions with filters of this side and step, and a mean over the picture.
+fn network(side: i64, stride: i64) -> ModelProto {
+    let convolution = |index: usize, x: &str| NodeProto {
+        input: vec![x.into(), format!("w{index}")],
+        output: vec![format!("y{index}")],
+        op_type: Some("Conv".into()),
+        attribute: vec![
+            integers("kernel_shape", &[side, side]),
+            integers("pads", &[side / 2; 4]),
+            integers("strides", &[stride, stride]),
+        ],
+        ..NodeProto::default()
+    };
+    let node = |operator: &str, x: &str, y: &str| NodeProto {
+        input: vec![x.into()],
+        output: vec![y.into()],
+        op_type: Some(operator.into()),
+        ..NodeProto::default()
+    };
+    let graph = GraphProto {
+        name: Some("plain".into()),
+        node: vec![
+            convolution(0, "pictures"),
+            node("Relu", "y0", "positive"),
+            convolution(1, "positive"),
+            node("GlobalAveragePool", "y1", "means"),
+            node("Flatten", "means", "logits"),
+        ],
+        initializer: vec![
+            filters("w0", [CLASSES as i64, 3, side, side]),
+            filters("w1", [CLASSES as i64, 16, side, side]),
+        ],
+        input: vec![tensor("pictures", &[3, 20, 20])],
+        output: vec![tensor("logits", &[CLASSES as i64])],
+        ..GraphProto::default()
+    };
+    ModelProto {
+        ir_version: Some(9),
+        opset_import: vec![OperatorSetIdProto { domain: None, version: Some(18) }],
+        graph: Some(graph),
+        ..ModelProto::default()
+    }
+}
+
+fn integers(name: &str, values: &[i64]) -> AttributeProto {
+    let (name, r#type) = (Some(name.into()), Some(AttributeType::Ints as i32));
+    AttributeProto { name, r#type, ints: values.to_vec(), ..AttributeProto::default() }
+}
+
+fn filters(name: &str, dims: [i64; 4]) -> TensorProto {
+    let numbers = (0..dims.iter().product()).map(|index: i64| ((index * 37 % 101) as f32 / 50.0 - 1.0) * 0.1);
+    TensorProto {
+        name: Some(name.into()),
+        data_type: Some(DataType::Float as i32),
+        dims: dims.to_vec(),
+        raw_data: Some(numbers.flat_map(f32::to_le_bytes).collect()),
+        ..TensorProto::default()
+    }
+}
+
+/// A tensor of a batch of any size.
+fn tensor(name: &str, lengths: &[i64]) -> ValueInfoProto {
+    let batch = dimension::Value::DimParam("batch".into());
+    let lengths = std::iter::once(batch).chain(lengths.iter().copied().map(dimension::Value::DimValue));
+    let dim = lengths.map(|length| Dimension { value: Some(length), ..Dimension::default() }).collect();
+    let tensor = Tensor { elem_type: Some(DataType::Float as i32), shape: Some(TensorShapeProto { dim }) };
+    let value_type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
+    ValueInfoProto { name: Some(name.into()), r#type: Some(value_type), ..ValueInfoProto::default() }
+}
+
+fn written(model: &ModelProto, folder: &Path) -> ModelDirectory {
+    let path = folder.join("plain/1");
+    fs::create_dir_all(&path).expect("a folder");
+    fs::write(path.join("model.onnx"), model.encode_to_vec()).expect("written");
+    fs::write(path.join("labels.txt"), "a label\n".repeat(CLASSES)).expect("written");
+    let manifest = "schema_version = 1\ntask = \"classify\"\nlabels = \"labels.txt\"\n\
+         [preprocess]\ninput = \"pictures\"\nsize = [20, 20]\nresize = { mode = \"shorter_side\", to = 20 }\nmean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\n[head]\nkind = \"scores\"\noutput = \"logits\"\nactivation = \"softmax\"\n";
+    fs::write(path.join("model.toml"), manifest).expect("written");
+    ModelDirectory::read(&path).expect("a good directory")
+}
+
+fn answer(network: &Network, directory: &ModelDirectory) -> Vec<ArrayD<f32>> {
+    let mut session =
+        network.open_session(&SessionOptions { threads: 2, ..SessionOptions::default() }).expect("it loads");
+    let input = known_input(directory, session.signature());
+    session.infer(input).expect("it answers")
+}
+
+#[test]
+fn a_network_without_ce_blocks_is_planned_for_its_convolutions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let directory = written(&network(3, 1), folder.path());
+    let planned = Network::of(&directory, &PlanOptions::default());
+    let expected = Coverage { winograd: 1, ..Coverage::default() };
+    assert_eq!(planned.coverage(), Some(expected), "{}: the first reads the picture as it is", planned.origin());
+    let plain = Network::of_file(&directory, "to compare");
+    let (expected, actual) = (answer(&plain, &directory), answer(&planned, &directory));
+    assert!(is_close(&expected[0], &actual[0], 1e-5), "{expected:?}, {actual:?}");
+}
+
+#[test]
+fn a_network_with_nothing_to_plan_pays_for_no_plan() {
+    for (side, stride) in [(1, 1), (3, 2), (5, 1)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let directory = written(&network(side, stride), folder.path());
+        let network = Network::of(&directory, &PlanOptions::default());
+        assert!(matches!(network.origin(), Origin::None(reason) if reason.contains("neither")), "{}", network.origin());
+    }
+}
+
+#[test]
+fn weights_in_other_files_are_not_planned() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut model = network(3, 1);
+    let weights = &mut model.graph.as_mut().expect("a graph").initializer[1];
+    let bytes = weights.raw_data.take().expect("numbers");
+    weights.data_location = Some(DataLocation::External as i32);
+    weights.external_data = vec![StringStringEntryProto { key: Some("location".into()), value: Some("w1.bin".into()) }];
+    fs::create_dir_all(folder.path().join("plain/1")).expect("a folder");
+    fs::write(folder.path().join("plain/1/w1.bin"), bytes).expect("written");
+    let directory = written(&model, folder.path());
+    let network = Network::of(&directory, &PlanOptions::default());
+    assert!(matches!(network.origin(), Origin::None(reason) if reason.contains("other files")), "{}", network.origin());
+    answer(&network, &directory);
+}
