@@ -99,6 +99,42 @@ fn inspect_tells_what_runs() {
     }
 }
 
+/// ONNX Runtime's own telemetry keeps its identity of the machine in the user's cache.
+#[test]
+fn nothing_is_told_of_the_machine() {
+    let home = tempfile::tempdir().expect("a folder");
+    let output = program()
+        .args(["inspect", "tiny_ce"])
+        .env_remove("ORT_DISABLE_TELEMETRY")
+        .env("HOME", home.path())
+        .env("XDG_CACHE_HOME", home.path())
+        .output()
+        .expect("the program starts");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let written: Vec<_> =
+        std::fs::read_dir(home.path()).expect("readable").map(|entry| entry.expect("an entry").path()).collect();
+    assert!(written.is_empty(), "{written:?}");
+}
+
+/// What other programs make of the file is seen in `python/tests/test_ops_library.py`.
+#[test]
+fn a_planned_network_is_written_for_other_programs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("planned.onnx");
+    let output = run(&["plan", "tiny_ce", "--output", file.to_str().expect("text")]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    assert!(told.contains("planned.onnx") && told.contains("4 blocked"), "{told}");
+    let written = std::fs::read(&file).expect("the file is there");
+    let holds = |name: &str| written.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+    assert!(holds("BlockedChannelEquilibrium") && holds("com.microsoft.nchwc"));
+
+    let nowhere = folder.path().join("absent/planned.onnx");
+    let output = run(&["plan", "tiny_ce", "--output", nowhere.to_str().expect("text")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("absent/planned.onnx"), "{}", text(&output.stderr));
+}
+
 #[test]
 fn the_golden_pair_is_reproduced_on_every_path() {
     for instructions in ["avx512", "avx2", "portable"] {

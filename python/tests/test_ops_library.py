@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import threading
 from pathlib import Path
 
@@ -38,10 +39,10 @@ def assert_golden(opened: ort.InferenceSession, model: Path) -> None:
         assert np.abs(got - expected[name]).max() <= 1e-4 * np.abs(expected[name]).max(), name
 
 
-def ce_nodes(opened: ort.InferenceSession) -> int:
+def nodes(opened: ort.InferenceSession, operator: str = "ChannelEquilibrium") -> int:
     events = json.loads(Path(opened.end_profiling()).read_text())
     kernels = [event for event in events if event["name"].endswith("_kernel_time")]
-    return sum(event["args"]["op_name"] == "ChannelEquilibrium" for event in kernels)
+    return sum(event["args"]["op_name"] == operator for event in kernels)
 
 
 @pytest.mark.parametrize("path", MODELS)
@@ -49,7 +50,20 @@ def test_golden_outputs_come_from_the_kernel(path: str, tmp_path: Path) -> None:
     model = CHECKOUT / path
     opened = session(model, tmp_path / "profile")
     assert_golden(opened, model)
-    assert ce_nodes(opened) > 0
+    assert nodes(opened) > 0
+
+
+@pytest.mark.parametrize("path", MODELS)
+def test_a_planned_network_gives_the_golden_outputs(path: str, tmp_path: Path, server_binary: Path) -> None:
+    model, planned = CHECKOUT / path, tmp_path / "planned.onnx"
+    subprocess.run([server_binary, "plan", model, "--output", planned], check=True, cwd=CHECKOUT)
+    options = ort.SessionOptions()
+    options.register_custom_ops_library(LIBRARY)
+    options.enable_profiling = True
+    options.profile_file_prefix = str(tmp_path / "profile")
+    opened = ort.InferenceSession(planned, options, providers=["CPUExecutionProvider"])
+    assert_golden(opened, model)
+    assert nodes(opened, "BlockedChannelEquilibrium") > 0
 
 
 @pytest.mark.parametrize("path", MODELS)
@@ -57,7 +71,7 @@ def test_the_body_runs_where_the_library_is_not_loaded(path: str, tmp_path: Path
     model = CHECKOUT / path
     opened = session(model, tmp_path / "profile", native=False)
     assert_golden(opened, model)
-    assert ce_nodes(opened) == 0
+    assert nodes(opened) == 0
 
 
 def test_sessions_outlive_each_other_and_run_at_once() -> None:

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::Failure;
 use crate::backend::TensorInfo;
 use crate::config::{KernelOptions, ProviderArguments};
-use crate::model::{Coverage, GoldenReport, Inspection, LoadOptions, Origin, Placement, inspect, locate};
+use crate::model::{GoldenReport, Inspection, LoadOptions, Origin, Placement, inspect, locate};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct InspectOptions {
@@ -107,26 +107,11 @@ fn print_ce_blocks(output: &mut impl Write, inspection: &Inspection) -> io::Resu
 }
 
 fn plan_line(inspection: &Inspection) -> String {
-    let Some(coverage) = inspection.plan else {
-        let nothing_fits = !matches!(inspection.plan_origin, Origin::None(_));
-        let prefix = if nothing_fits { "nothing fits; " } else { "" };
-        return format!("{prefix}{}", inspection.plan_origin);
-    };
-    let Coverage { blocked, quantized, with_add, with_relu, plain, winograd } = coverage;
-    let mut parts = Vec::new();
-    if !inspection.graph.ce_blocks.is_empty() {
-        let ways = match (blocked, quantized) {
-            (_, 0) => format!("{blocked} blocked"),
-            (0, _) => format!("{quantized} between 8-bit tensors"),
-            _ => format!("{blocked} blocked, {quantized} between 8-bit tensors"),
-        };
-        parts.push(format!("{ways} ({with_add} with the add, {with_relu} with the ReLU after it), {plain} plain"));
+    match (inspection.plan, &inspection.plan_origin) {
+        (Some(coverage), origin) => format!("{coverage}; {origin}"),
+        (None, origin @ Origin::None(_)) => origin.to_string(),
+        (None, origin) => format!("nothing fits; {origin}"),
     }
-    if winograd > 0 {
-        parts.push(format!("{winograd} convolutions by Winograd"));
-    }
-    parts.push(inspection.plan_origin.to_string());
-    parts.join("; ")
 }
 
 fn golden_line(golden: Option<&GoldenReport>) -> String {

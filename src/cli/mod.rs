@@ -1,10 +1,11 @@
-//! The command line: `serve`, `predict`, `inspect`, `health`, `key`, `bench`, `tune`.
+//! The command line: `serve`, `predict`, `inspect`, `plan`, `health`, `key`, `bench`, `tune`.
 
 mod bench;
 mod health;
 mod inspect;
 mod key;
 mod known_server;
+mod plan;
 mod predict;
 mod serve;
 mod tune;
@@ -33,6 +34,8 @@ enum Command {
     Predict(predict::PredictOptions),
     /// Show what a model is and how it runs here
     Inspect(inspect::InspectOptions),
+    /// Write a model's network as it is planned for this machine, for other programs with libce_op.so
+    Plan(plan::PlanOptions),
     /// Ask a running server whether it is ready
     Health(health::HealthOptions),
     /// Make API keys
@@ -58,6 +61,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         Command::Serve(config) => serve::run(&config),
         Command::Predict(options) => predict::run(&options),
         Command::Inspect(options) => inspect::run(&options),
+        Command::Plan(options) => plan::run(&options),
         Command::Health(options) => health::run(&options),
         Command::Key(options) => key::run(&options),
         Command::Bench(options) => bench::run(&options),

@@ -1,5 +1,5 @@
 //! `libce_op.so`: what a program with ONNX Runtime (Python, C++, Triton) loads to run `ai.cenet::ChannelEquilibrium` by the kernel
-//! that the server runs. Its one function is [`RegisterCustomOps`]; it uses the ONNX Runtime that calls it, and loads none.
+//! that the server runs, and networks that `cenet-serve plan` has written. Its one function is [`RegisterCustomOps`]; it uses the ONNX Runtime that calls it, and loads none.
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
@@ -12,7 +12,7 @@ use ort::AsPointer;
 use ort::operator::OperatorDomain;
 use ort::sys::{ORT_API_VERSION, OrtApi, OrtApiBase, OrtCustomOpDomain, OrtErrorCode, OrtSessionOptions, OrtStatus};
 
-/// Adds the operator's domain to `options`: ONNX Runtime calls it from `RegisterCustomOpsLibrary`. Null when all is well, else
+/// Adds the operators' domains to `options`: ONNX Runtime calls it from `RegisterCustomOpsLibrary`. Null when all is well, else
 /// a status that says what isn't.
 ///
 /// # Safety
@@ -28,27 +28,34 @@ pub unsafe extern "system" fn RegisterCustomOps(
     let Some(api) = get_api(ORT_API_VERSION) else {
         return failure(oldest, &format!("ce_op needs ONNX Runtime 1.{ORT_API_VERSION} or newer"));
     };
-    match catch_unwind(|| domain(api)) {
-        // SAFETY: both pointers are ONNX Runtime's, and the domain is never freed
-        Ok(Ok(domain)) => unsafe { (api.AddCustomOpDomain)(options, domain) }.0,
+    match catch_unwind(|| domains(api)) {
+        Ok(Ok(domains)) => {
+            // SAFETY: both pointers are ONNX Runtime's, and the domains are never freed
+            let added = domains.map(|domain| unsafe { (api.AddCustomOpDomain)(options, domain) }.0);
+            added.into_iter().find(|status| !status.is_null()).unwrap_or_else(null_mut)
+        }
         Ok(Err(message)) => failure(api, &message),
-        Err(_) => failure(api, "ce_op panicked while it made its operator"),
+        Err(_) => failure(api, "ce_op panicked while it made its operators"),
     }
 }
 
-/// The process's one domain: sessions use it for as long as they live, so that it lives as long as the library.
-fn domain(api: &OrtApi) -> Result<*mut OrtCustomOpDomain, String> {
-    static DOMAIN: Mutex<Option<usize>> = Mutex::new(None);
-    let mut made = DOMAIN.lock().unwrap_or_else(PoisonError::into_inner);
-    let address = match *made {
-        Some(address) => address,
+/// The process's domains, for networks as their files have them and for planned ones: sessions use them for as long as they live, so that they live
+/// as long as the library.
+fn domains(api: &OrtApi) -> Result<[*mut OrtCustomOpDomain; 2], String> {
+    static DOMAINS: Mutex<Option<[usize; 2]>> = Mutex::new(None);
+    let mut made = DOMAINS.lock().unwrap_or_else(PoisonError::into_inner);
+    let addresses = match *made {
+        Some(addresses) => addresses,
         None => {
             ort::set_api(api.clone());
-            let domain: &OperatorDomain = Box::leak(Box::new(kernels::operator_domain().map_err(|e| e.to_string())?));
-            *made.insert(domain.ptr() as usize)
+            // how many threads a session has isn't known here
+            let domains = [kernels::operator_domain(), kernels::onnx::blocked_domain(0)];
+            let [own, blocked] = domains.map(|domain| domain.map_err(|error| error.to_string()));
+            let leaked = |domain: OperatorDomain| Box::leak(Box::new(domain)).ptr() as usize;
+            *made.insert([leaked(own?), leaked(blocked?)])
         }
     };
-    Ok(address as *mut OrtCustomOpDomain)
+    Ok(addresses.map(|address| address as *mut OrtCustomOpDomain))
 }
 
 fn failure(api: &OrtApi, message: &str) -> *mut OrtStatus {

@@ -128,6 +128,15 @@ impl Network {
         }
     }
 
+    /// The planned network as an ONNX file, for other programs on this machine; none where nothing is planned.
+    ///
+    /// # Errors
+    /// [`LoadError::Plan`] when the runtime doesn't give its weights.
+    pub fn planned_file(&self) -> LoadResult<Option<Vec<u8>>> {
+        let whole = self.plan.as_ref().map(|plan| plan.network.whole()).transpose();
+        whole.map_err(|error| LoadError::Plan(error.to_string()))
+    }
+
     /// How the CE blocks run, by the plan.
     pub fn coverage(&self) -> Option<Coverage> {
         self.plan.as_ref().map(|plan| plan.coverage)

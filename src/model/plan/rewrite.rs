@@ -7,6 +7,7 @@
 //! doesn't fit stays as it is, and no pattern has to fit as a whole.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use ce_op::onnx::{BLOCK_ATTRIBUTE, BLOCKED_DOMAIN, BLOCKED_NAME, DOMAIN, NAME, RELU_ATTRIBUTE};
 use serde::{Deserialize, Serialize};
@@ -48,10 +49,34 @@ impl Coverage {
         }
     }
 
+    /// CE blocks in all.
+    fn ce_blocks(self) -> usize {
+        self.blocked + self.quantized + self.plain
+    }
+
     fn count(&mut self, node: &NodeProto) {
         self.blocked += 1;
         self.with_add += usize::from(node.input.len() > OPERATOR_INPUTS);
         self.with_relu += usize::from(integer(node, RELU_ATTRIBUTE) == Some(1));
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { blocked, quantized, with_add, with_relu, plain, winograd } = *self;
+        if self.ce_blocks() > 0 {
+            match (blocked, quantized) {
+                (_, 0) => write!(formatter, "{blocked} blocked")?,
+                (0, _) => write!(formatter, "{quantized} between 8-bit tensors")?,
+                _ => write!(formatter, "{blocked} blocked, {quantized} between 8-bit tensors")?,
+            }
+            write!(formatter, " ({with_add} with the add, {with_relu} with the ReLU after it), {plain} plain")?;
+        }
+        match (winograd, self.ce_blocks()) {
+            (0, _) => Ok(()),
+            (_, 0) => write!(formatter, "{winograd} convolutions by Winograd"),
+            _ => write!(formatter, "; {winograd} convolutions by Winograd"),
+        }
     }
 }
 

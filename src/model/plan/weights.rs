@@ -1,5 +1,6 @@
 //! The weights of a rewritten network, apart from its graph: each session of it reads the same ones, and none makes a copy.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -55,6 +56,25 @@ impl Split {
         let tensors = model.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
         let weights = tensors.filter_map(|tensor| Weight::taken_from(tensor).transpose()).collect::<io::Result<_>>()?;
         Ok(Self { graph: model.encode_to_vec().into(), weights })
+    }
+}
+
+impl Split {
+    /// In one part again: an ONNX file.
+    ///
+    /// # Errors
+    /// When the runtime doesn't give a weight's numbers.
+    pub(super) fn whole(&self) -> io::Result<Vec<u8>> {
+        let mut model = ModelProto::decode(&*self.graph).map_err(io::Error::other)?;
+        let weights: HashMap<_, _> = self.weights.iter().map(|weight| (weight.name.as_str(), weight)).collect();
+        for tensor in model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
+            if let Some(weight) = weights.get(tensor.name()) {
+                tensor.raw_data = Some(weight.bytes()?.to_vec());
+                tensor.data_location = None;
+                tensor.external_data.clear();
+            }
+        }
+        Ok(model.encode_to_vec())
     }
 }
 
