@@ -20,6 +20,8 @@ import onnxruntime as ort
 def session(model: Path, threads: int, library: Path | None) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
+    # threads that spin would take the cores from the other sessions' turns
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if library:
         options.register_custom_ops_library(str(library))
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
