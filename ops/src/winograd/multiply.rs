@@ -86,9 +86,10 @@ unsafe fn tile<V: Vector, const REGISTERS: usize, const COLUMNS: usize, const CO
                         *sum = weight.mul_add(value, *sum);
                     }
                 }
-                filters = filters.add(product.width);
+                // the last step leads out of the numbers
+                filters = filters.wrapping_add(product.width);
             }
-            pixels = pixels.add(product.tiles * block);
+            pixels = pixels.wrapping_add(product.tiles * block);
         }
         for (tile, sums) in sums.iter().enumerate() {
             for (column, sum) in sums.iter().enumerate() {
