@@ -176,7 +176,7 @@ fn results_are_the_same_however_work_is_split() {
     for (set, block, tile) in variants() {
         let convolution = case.convolution(block, tile, true);
         let alone = case.actual(set, &convolution, None, &Serial);
-        for threads in [2, 5, 64] {
+        for &threads in if cfg!(miri) { &[2][..] } else { &[2, 5, 64] } {
             assert_eq!(alone, case.actual(set, &convolution, None, &Threads(threads)), "{threads} threads");
         }
     }
