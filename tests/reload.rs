@@ -10,17 +10,10 @@ use std::time::Duration;
 use axum::Router;
 use cenet_serve::infer::Engine;
 use cenet_serve::model::{Repository, RepositoryOptions};
-use support::{blue_png, limits, post, serving};
+use support::{blue_png, limits, post, resident_kib, serving};
 
 const MODEL: &str = "ce_resnet_caltech101";
 const CLIENTS: usize = 3;
-
-/// Resident memory of this process, in KiB.
-fn resident_kib() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it has memory");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
-}
 
 /// Loads the model anew `times`, while clients ask it all the time; how many requests were answered.
 async fn reload_under_load(engine: &Arc<Engine>, times: usize) -> usize {

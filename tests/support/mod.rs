@@ -263,3 +263,10 @@ pub fn form(files: &[&[u8]]) -> (String, Vec<u8>) {
     body.extend_from_slice(b"--boundary--\r\n");
     ("multipart/form-data; boundary=boundary".into(), body)
 }
+
+/// Resident memory of this process, in KiB.
+pub fn resident_kib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it has memory");
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+}

@@ -4,8 +4,6 @@
 //! Inputs are those of the operator, and an optional seventh, `addend`, of X's shape. X is `[N, ceil(C / B) * B, H, W]` by its shape, and
 //! `[N, ceil(C / B), H * W, B]` in memory. Attributes are those of the operator, `block` (B, 8 or 16) and `relu` (0 or 1).
 
-use std::thread::available_parallelism;
-
 use ort::Result;
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput, ShapeInferenceContext,
@@ -13,8 +11,8 @@ use ort::operator::{
 use ort::value::TensorElementType;
 
 use super::guard::guarded;
-use super::node::{INPUTS, Inputs, Node, constants, numbers, y_as_x};
-use super::threads::SessionThreads;
+use super::node::{INPUTS, Inputs, Node, constants, input, numbers, y_as_x};
+use super::threads::{SessionThreads, or_all_cores};
 use crate::blocked::{self, Memory, Packed};
 use crate::{InputShapes, Shape};
 
@@ -71,6 +69,17 @@ impl Operator for BlockedChannelEquilibrium {
     }
 }
 
+/// Channels a block, as a node's attribute tells; else what is wrong with it.
+pub(super) fn block(context: &KernelContext<'_>) -> std::result::Result<usize, &'static str> {
+    let block = context.get::<i64>(BLOCK_ATTRIBUTE).and_then(|block| usize::try_from(block).ok());
+    block.filter(|block| matches!(block, 8 | 16)).ok_or("block must be 8 or 16")
+}
+
+/// Whether a node's attribute tells that what is below zero becomes zero.
+pub(super) fn relu(context: &KernelContext<'_>) -> bool {
+    context.get::<i64>(RELU_ATTRIBUTE).unwrap_or(0) != 0
+}
+
 /// One node.
 pub(super) struct BlockedKernel {
     node: Node,
@@ -89,15 +98,12 @@ impl Kernel for BlockedKernel {
 impl BlockedKernel {
     fn new(context: &KernelContext<'_>, threads: usize) -> Result<Self> {
         let node = Node::read(context)?;
-        let block = context.get::<i64>(BLOCK_ATTRIBUTE).and_then(|block| usize::try_from(block).ok());
-        let block = block.filter(|block| matches!(block, 8 | 16)).ok_or_else(|| node.error("block must be 8 or 16"))?;
-        let relu = context.get::<i64>(RELU_ATTRIBUTE).unwrap_or(0) != 0;
+        let (block, relu) = (block(context).map_err(|message| node.error(message))?, relu(context));
         let inputs = constants(context)?;
         let width = inputs[0].shape().last().and_then(|&width| usize::try_from(width).ok());
         let parameters = node.parameters(inputs.each_ref())?;
         let packed = Packed::new(&parameters, width.unwrap_or(0), block).map_err(|error| node.error(error))?;
-        let threads = if threads == 0 { available_parallelism().map_or(1, usize::from) } else { threads };
-        Ok(Self { node, packed, block, relu, threads })
+        Ok(Self { node, packed, block, relu, threads: or_all_cores(threads) })
     }
 
     fn run(&self, context: &ComputeContext) -> Result<()> {
@@ -105,7 +111,7 @@ impl BlockedKernel {
         let inputs = node.inputs(context)?;
         let (shape, parameters) = (self.shape(&inputs)?, node.parameters(inputs.learned())?);
         let x_shape = inputs.x().shape();
-        let addend = node.input(context, ADDEND)?;
+        let addend = input(context, ADDEND)?;
         if addend.as_ref().is_some_and(|addend| addend.shape() != x_shape) {
             return Err(node.error("the addend has another shape than X"));
         }

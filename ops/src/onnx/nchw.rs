@@ -9,7 +9,7 @@ use ort::value::TensorElementType;
 use super::NAME;
 use super::guard::guarded;
 use super::node::{INPUTS, Node, numbers, y_as_x};
-use super::threads::SessionThreads;
+use super::threads::{SessionThreads, or_all_cores};
 use crate::nchw;
 
 pub(super) struct ChannelEquilibrium;
@@ -65,8 +65,7 @@ impl NchwKernel {
     fn new(context: &KernelContext<'_>) -> Result<Self> {
         let node = Node::read(context)?;
         node.check_known_shapes(context)?;
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { node, threads })
+        Ok(Self { node, threads: or_all_cores(0) })
     }
 
     fn run(&self, context: &ComputeContext) -> Result<()> {

@@ -24,13 +24,13 @@ impl Node {
     pub(super) fn read(context: &KernelContext<'_>) -> Result<Self> {
         let name = context.node_name()?;
         let gate_scale =
-            context.get("gate_scale").ok_or_else(|| named(&name, "the attribute gate_scale is missing"))?;
+            context.get("gate_scale").ok_or_else(|| named(NAME, &name, "the attribute gate_scale is missing"))?;
         let epsilon = context.get("epsilon").unwrap_or(DEFAULT_EPSILON);
         if !f32::is_finite(gate_scale) {
-            return Err(named(&name, "gate_scale is no finite number: the block was exported untrained"));
+            return Err(named(NAME, &name, "gate_scale is no finite number: the block was exported untrained"));
         }
         if epsilon.is_nan() || epsilon < 0.0 {
-            return Err(named(&name, "epsilon is less than 0 or no number"));
+            return Err(named(NAME, &name, "epsilon is less than 0 or no number"));
         }
         Ok(Self { name, gate_scale, epsilon, set: InstructionSet::best() })
     }
@@ -48,18 +48,13 @@ impl Node {
     /// An error of this node.
     #[expect(clippy::needless_pass_by_value, reason = "a failure is handed over")]
     pub(super) fn error(&self, message: impl ToString) -> Error {
-        named(&self.name, &message.to_string())
+        named(NAME, &self.name, &message.to_string())
     }
 
     /// The tensors of a run.
     pub(super) fn inputs<'c>(&self, context: &'c ComputeContext) -> Result<Inputs<'c>> {
-        let input = |index| self.input(context, index)?.ok_or_else(|| self.error("an input is missing"));
+        let input = |index| input(context, index)?.ok_or_else(|| self.error("an input is missing"));
         Ok(Inputs([input(0)?, input(1)?, input(2)?, input(3)?, input(4)?, input(5)?]))
-    }
-
-    /// Input `index` of a run, where it is given.
-    pub(super) fn input<'c>(&self, context: &'c ComputeContext, index: usize) -> Result<Option<Tensor<'c>>> {
-        context.input(index)?.map(ValueRef::downcast::<DynTensorValueType>).transpose()
     }
 
     /// What the node has learned, out of its inputs after X.
@@ -75,6 +70,11 @@ impl Node {
             epsilon: self.epsilon,
         })
     }
+}
+
+/// Input `index` of a run, where it is given.
+pub(super) fn input(context: &ComputeContext, index: usize) -> Result<Option<Tensor<'_>>> {
+    context.input(index)?.map(ValueRef::downcast::<DynTensorValueType>).transpose()
 }
 
 /// A tensor of a run.
@@ -136,6 +136,7 @@ pub(super) fn numbers<'t>(tensor: &'t Tensor<'_>) -> Result<&'t [f32]> {
     Ok(tensor.try_extract_tensor::<f32>()?.1)
 }
 
-fn named(node: &str, message: &str) -> Error {
-    Error::new(format!("{NAME} {node:?}: {message}"))
+/// An error of a node of `operator`.
+pub(super) fn named(operator: &str, node: &str, message: &str) -> Error {
+    Error::new(format!("{operator} {node:?}: {message}"))
 }

@@ -5,18 +5,16 @@
 //! Attributes are those of the operator; `x_scale`, `x_zero_point`, the same of `y` and, where there is one, of `residual`; and `relu`
 //! (0 or 1).
 
-use std::thread::available_parallelism;
-
 use ort::Result;
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput, ShapeInferenceContext,
 };
 use ort::value::TensorElementType;
 
-use super::blocked::RELU_ATTRIBUTE;
+use super::blocked::relu;
 use super::guard::guarded;
-use super::node::{INPUTS, Inputs, Node, Tensor, constants, y_as_x};
-use super::threads::SessionThreads;
+use super::node::{INPUTS, Inputs, Node, Tensor, constants, input, y_as_x};
+use super::threads::{SessionThreads, or_all_cores};
 use crate::quantized::{Block, Edges, Linear, RawTensors};
 use crate::{InputShapes, Shape};
 
@@ -90,11 +88,10 @@ impl QuantizedKernel {
             x: linear(&node, context, "x")?,
             y: linear(&node, context, "y")?,
             residual: adds.then(|| linear(&node, context, "residual")).transpose()?,
-            relu: context.get::<i64>(RELU_ATTRIBUTE).unwrap_or(0) != 0,
+            relu: relu(context),
         };
         let block = block(&node, context, &edges)?;
-        let threads = if threads == 0 { available_parallelism().map_or(1, usize::from) } else { threads };
-        Ok(Self { node, block, adds, threads })
+        Ok(Self { node, block, adds, threads: or_all_cores(threads) })
     }
 
     fn run(&self, context: &ComputeContext) -> Result<()> {
@@ -102,7 +99,7 @@ impl QuantizedKernel {
         let inputs = node.inputs(context)?;
         let shape = self.shape(&inputs)?;
         let x_shape = inputs.x().shape();
-        let residual = if self.adds { node.input(context, RESIDUAL)? } else { None };
+        let residual = if self.adds { input(context, RESIDUAL)? } else { None };
         if self.adds && residual.as_ref().is_none_or(|residual| residual.shape() != x_shape) {
             return Err(node.error("the residual is missing or has another shape than X"));
         }

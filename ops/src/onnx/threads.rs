@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, PoisonError};
+use std::thread::available_parallelism;
 
 use ort::operator::ComputeContext;
 
@@ -12,6 +13,11 @@ use crate::Parallel;
 pub(super) struct SessionThreads<'a> {
     context: &'a ComputeContext,
     threads: usize,
+}
+
+/// `threads`; 0 means one a core.
+pub(super) fn or_all_cores(threads: usize) -> usize {
+    if threads == 0 { available_parallelism().map_or(1, usize::from) } else { threads }
 }
 
 impl<'a> SessionThreads<'a> {

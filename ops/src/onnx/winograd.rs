@@ -5,20 +5,18 @@
 //! tells how they lie), a bias, and an optional addend of Y's shape. Attributes are `block` (B, 8 or 16), `pads` (as of ONNX's `Conv`, whose strides and
 //! dilations are 1 here) and `relu` (0 or 1). Channels are counted with those that fill up the last block.
 
-use std::thread::available_parallelism;
-
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput, ShapeInferenceContext,
 };
-use ort::value::{DynTensorValueType, Shape, TensorElementType, ValueRef, ValueType};
+use ort::value::{DynTensorValueType, Shape, TensorElementType, ValueType};
 use ort::{Error, Result};
 
-use super::blocked::{BLOCK_ATTRIBUTE, RELU_ATTRIBUTE};
+use super::blocked::{block, relu};
 use super::guard::guarded;
-use super::node::{Tensor, numbers, tensor_shape};
-use super::threads::SessionThreads;
+use super::node::{input, named, numbers, tensor_shape};
+use super::threads::{SessionThreads, or_all_cores};
 use crate::InstructionSet;
-use crate::winograd::{Convolution, Memory, Pictures, Tile, forward_raw};
+use crate::winograd::{Convolution, MOST_PADS, Memory, Pictures, Tile, forward_raw};
 
 /// The operator's name in the domain of blocked tensors.
 pub const NAME: &str = "WinogradConvolution";
@@ -102,11 +100,11 @@ impl Kernel for WinogradKernel {
 impl WinogradKernel {
     fn new(context: &KernelContext<'_>, threads: usize) -> Result<Self> {
         let name = context.node_name()?;
-        let error = |message: &str| named(&name, message);
-        let block = context.get::<i64>(BLOCK_ATTRIBUTE).and_then(|block| usize::try_from(block).ok());
-        let block = block.filter(|block| matches!(block, 8 | 16)).ok_or_else(|| error("block must be 8 or 16"))?;
+        let error = |message: &str| named(NAME, &name, message);
+        let block = block(context).map_err(error)?;
         let pads = lengths(&context.get::<Vec<i64>>(PADS_ATTRIBUTE).unwrap_or_default());
-        let pads = pads.ok_or_else(|| error("pads must be 4 numbers from 0 on"))?;
+        let pads = pads.filter(|pads: &[usize; 4]| pads.iter().all(|&pad| pad <= MOST_PADS));
+        let pads = pads.ok_or_else(|| error("pads must be 4 numbers from 0 to 2"))?;
         let filters = context.constant_input::<DynTensorValueType>(FILTERS)?;
         let (outputs, inputs, tile) = match lengths(filters.shape()) {
             Some([outputs, inputs, 4, 4]) => (outputs, inputs, Tile::Two),
@@ -120,14 +118,12 @@ impl WinogradKernel {
         if lengths(bias.shape()) != Some([outputs]) {
             return Err(error("the bias must have a number for each output"));
         }
-        let relu = context.get::<i64>(RELU_ATTRIBUTE).unwrap_or(0) != 0;
-        let convolution = Convolution { block, tile, inputs, outputs, pads, relu };
-        let threads = if threads == 0 { available_parallelism().map_or(1, usize::from) } else { threads };
-        Ok(Self { name, convolution, set: InstructionSet::best(), threads })
+        let convolution = Convolution { block, tile, inputs, outputs, pads, relu: relu(context) };
+        Ok(Self { name, convolution, set: InstructionSet::best(), threads: or_all_cores(threads) })
     }
 
     fn run(&self, context: &ComputeContext) -> Result<()> {
-        let [x, filters, bias] = [0, FILTERS, BIAS].map(|index| self.input(context, index));
+        let [x, filters, bias] = [0, FILTERS, BIAS].map(|index| input(context, index));
         let required = |input: Result<Option<_>>| input?.ok_or_else(|| self.error("an input is missing"));
         let (x, filters, bias) = (required(x)?, required(filters)?, required(bias)?);
         let convolution = &self.convolution;
@@ -142,7 +138,7 @@ impl WinogradKernel {
             }
             _ => return Err(self.error("X must have 4 axes and as many channels as the filters")),
         };
-        let addend = self.input(context, ADDEND)?;
+        let addend = input(context, ADDEND)?;
         if addend.as_ref().is_some_and(|addend| **addend.shape() != shape) {
             return Err(self.error("the addend has another shape than Y"));
         }
@@ -163,12 +159,8 @@ impl WinogradKernel {
         Ok(())
     }
 
-    fn input<'c>(&self, context: &'c ComputeContext, index: usize) -> Result<Option<Tensor<'c>>> {
-        context.input(index)?.map(ValueRef::downcast::<DynTensorValueType>).transpose()
-    }
-
     fn error(&self, message: &str) -> Error {
-        named(&self.name, message)
+        named(NAME, &self.name, message)
     }
 }
 
@@ -176,8 +168,4 @@ impl WinogradKernel {
 fn lengths<const COUNT: usize>(lengths: &[i64]) -> Option<[usize; COUNT]> {
     let lengths: Vec<_> = lengths.iter().map(|&length| usize::try_from(length).ok()).collect::<Option<_>>()?;
     lengths.try_into().ok()
-}
-
-fn named(node: &str, message: &str) -> Error {
-    Error::new(format!("{NAME} {node:?}: {message}"))
 }

@@ -29,6 +29,9 @@ pub fn group(block: usize) -> usize {
 /// What the tiles of a task and all that is made of them may take: it stays in a core's second-level cache.
 const TASK_BYTES: usize = 640 << 10;
 
+/// Zeros on a side of a picture, at most: of more, whole rows of results would be made of zeros alone.
+pub const MOST_PADS: usize = 2;
+
 /// How many results a tile has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tile {
@@ -64,7 +67,7 @@ pub struct Convolution {
     pub inputs: usize,
     /// Channels of Y, whole blocks.
     pub outputs: usize,
-    /// Zeros around a picture: above, left of it, below, right of it.
+    /// Zeros around a picture: above, left of it, below, right of it; each at most [`MOST_PADS`].
     pub pads: [usize; 4],
     /// Whether what is below zero becomes zero.
     pub relu: bool,
@@ -161,7 +164,7 @@ pub(crate) struct Memory {
 /// As [`forward`], on memory of somebody else's.
 ///
 /// # Panics
-/// When the blocks aren't of 8 or 16 channels, or the channels aren't of whole blocks.
+/// When the blocks aren't of 8 or 16 channels, the channels aren't of whole blocks, or there are more than [`MOST_PADS`] on a side.
 ///
 /// # Safety
 /// For the length of the call, the numbers that the sizes ask for can be read at `x`, `filters`, `bias` and, where it isn't null, `addend`,
@@ -176,6 +179,7 @@ pub(crate) unsafe fn forward_raw(
     let Convolution { block, tile, inputs, outputs, .. } = *convolution;
     assert!(block == 8 || block == 16, "blocks are of 8 or 16 channels");
     assert!(inputs.is_multiple_of(block) && outputs.is_multiple_of(block), "channels are of whole blocks");
+    assert!(convolution.pads.iter().all(|&pad| pad <= MOST_PADS), "no more pads than the filter reaches over");
     let tiles = pictures.count * convolution.tiles(pictures).iter().product::<usize>();
     if tiles == 0 {
         return;

@@ -8,11 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytemuck::{cast_slice, pod_collect_to_vec};
 use ce_op::onnx::{BLOCK_ATTRIBUTE, BLOCKED_DOMAIN, PADS_ATTRIBUTE, RELU_ATTRIBUTE, WINOGRAD_NAME};
-use ce_op::winograd::{Tile, transformed};
+use ce_op::winograd::{MOST_PADS, Tile, transformed};
 
-use super::rewrite::{NCHWC_DOMAIN, import_own_domain, integer, integer_attribute, is};
+use super::rewrite::{NCHWC_DOMAIN, import_own_domain, integer, integer_attribute, integers_attribute, is};
 use super::values::readers;
-use crate::model::onnx::attribute_proto::AttributeType;
 use crate::model::onnx::tensor_proto::DataType;
 use crate::model::onnx::{AttributeProto, ModelProto, NodeProto, TensorProto};
 
@@ -73,7 +72,12 @@ impl<'a> Convolution<'a> {
         };
         let pads = integers(node, "pads");
         let pads = if pads.is_empty() { vec![0; 4] } else { pads };
-        (fits && pads.len() == 4 && pads.iter().all(|&pad| pad >= 0)).then_some(Self { filters, channels, pads, relu })
+        (fits && pads.len() == 4 && pads.iter().all(|pad| (0..=MOST_PADS as i64).contains(pad))).then_some(Self {
+            filters,
+            channels,
+            pads,
+            relu,
+        })
     }
 
     /// `node` as Winograd's; the constants that it needs are `made`, unless another one has.
@@ -95,18 +99,12 @@ impl<'a> Convolution<'a> {
         };
         let mut input = vec![node.input[0].clone(), filters, bias];
         input.extend(node.input.get(3).cloned());
-        let pads = AttributeProto {
-            name: Some(PADS_ATTRIBUTE.into()),
-            r#type: Some(AttributeType::Ints as i32),
-            ints: self.pads.clone(),
-            ..AttributeProto::default()
-        };
         NodeProto {
             input,
             op_type: Some(WINOGRAD_NAME.into()),
             domain: Some(BLOCKED_DOMAIN.into()),
             attribute: vec![
-                pads,
+                integers_attribute(PADS_ATTRIBUTE, &self.pads),
                 integer_attribute(BLOCK_ATTRIBUTE, block as i64),
                 integer_attribute(RELU_ATTRIBUTE, i64::from(self.relu)),
             ],
@@ -171,10 +169,6 @@ mod tests {
             ],
             ..NodeProto::default()
         }
-    }
-
-    fn integers_attribute(name: &str, values: &[i64]) -> AttributeProto {
-        AttributeProto { name: Some(name.into()), ints: values.to_vec(), ..AttributeProto::default() }
     }
 
     fn model(nodes: Vec<NodeProto>) -> ModelProto {
@@ -264,6 +258,7 @@ mod tests {
             with("dilations", &[1, 2]),
             with("pads", &[1, 1]),
             with("pads", &[1, 1, -1, 1]),
+            with("pads", &[1, 1, 3, 1]),
             changed(|node| node.attribute.insert(0, integer_attribute("group", 2))),
             changed(|node| node.attribute[5].s = Some(b"LeakyRelu".to_vec())),
             changed(|node| node.attribute[4].s = Some(b"SAME_UPPER".to_vec())),

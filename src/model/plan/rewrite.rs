@@ -310,5 +310,10 @@ pub(super) fn integer_attribute(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name, r#type, i: Some(value), ..AttributeProto::default() }
 }
 
+pub(super) fn integers_attribute(name: &str, values: &[i64]) -> AttributeProto {
+    let (name, r#type) = (Some(name.into()), Some(AttributeType::Ints as i32));
+    AttributeProto { name, r#type, ints: values.to_vec(), ..AttributeProto::default() }
+}
+
 #[cfg(test)]
 mod tests;

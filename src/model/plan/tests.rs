@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
+use super::rewrite::integers_attribute;
 use super::*;
-use crate::model::onnx::attribute_proto::AttributeType;
 use crate::model::onnx::tensor_proto::{DataLocation, DataType};
 use crate::model::onnx::tensor_shape_proto::{Dimension, dimension};
 use crate::model::onnx::type_proto::{self, Tensor};
 use crate::model::onnx::{
-    AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto,
-    TypeProto, ValueInfoProto,
+    GraphProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto,
 };
 
 const CLASSES: usize = 16;
@@ -21,9 +21,9 @@ fn network(side: i64, stride: i64) -> ModelProto {
         output: vec![format!("y{index}")],
         op_type: Some("Conv".into()),
         attribute: vec![
-            integers("kernel_shape", &[side, side]),
-            integers("pads", &[side / 2; 4]),
-            integers("strides", &[stride, stride]),
+            integers_attribute("kernel_shape", &[side, side]),
+            integers_attribute("pads", &[side / 2; 4]),
+            integers_attribute("strides", &[stride, stride]),
         ],
         ..NodeProto::default()
     };
@@ -56,11 +56,6 @@ fn network(side: i64, stride: i64) -> ModelProto {
         graph: Some(graph),
         ..ModelProto::default()
     }
-}
-
-fn integers(name: &str, values: &[i64]) -> AttributeProto {
-    let (name, r#type) = (Some(name.into()), Some(AttributeType::Ints as i32));
-    AttributeProto { name, r#type, ints: values.to_vec(), ..AttributeProto::default() }
 }
 
 fn filters(name: &str, dims: [i64; 4]) -> TensorProto {
