@@ -3,13 +3,19 @@
 /// Asks for the cache lines of `numbers`, which are needed soon.
 #[inline(always)]
 pub(crate) fn prefetch<T>(numbers: &[T]) {
+    numbers.chunks(64 / size_of::<T>()).for_each(|line| prefetch_line(line.as_ptr()));
+}
+
+/// Asks for the cache line at `at`, which is needed soon. It needn't be there.
+#[inline(always)]
+pub(crate) fn prefetch_line<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
-    for line in numbers.chunks(64 / size_of::<T>()) {
-        // SAFETY: a hint, of memory that is there
-        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.as_ptr().cast()) };
+    // SAFETY: a hint, which no address makes fail
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = numbers;
+    let _ = at;
 }
 
 /// A register of `LANES` float32 numbers.

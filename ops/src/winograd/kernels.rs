@@ -9,11 +9,11 @@ use crate::InstructionSet;
 use crate::scratch::TileBuffers;
 use crate::vector::Plain;
 
-/// Computes the results of some tiles.
+/// Computes the results of some tiles for some groups of outputs.
 ///
 /// # Safety
 /// As of [`run`], but for the instructions.
-pub(super) type Kernel = unsafe fn(&Batch<'_>, Range<usize>, &mut TileBuffers);
+pub(super) type Kernel = unsafe fn(&Batch<'_>, Range<usize>, Range<usize>, &mut TileBuffers);
 
 /// A function compiled for some target features, for each size of tile: a block takes so many registers, and so many registers of outputs are
 /// summed at once.
@@ -23,14 +23,14 @@ macro_rules! compiled_for {
             use super::{Batch, Four, Range, TileBuffers, Two, run};
 
             $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn two(batch: &Batch<'_>, tiles: Range<usize>, buffers: &mut TileBuffers) {
+            pub(super) unsafe fn two(batch: &Batch<'_>, tiles: Range<usize>, groups: Range<usize>, buffers: &mut TileBuffers) {
                 // SAFETY: the instructions are there, and the contract is kept, by the caller's word
-                unsafe { run::<$vector, Two, $registers, $columns, 4, 2>(batch, tiles, buffers) }
+                unsafe { run::<$vector, Two, $registers, $columns, 4, 2>(batch, tiles, groups, buffers) }
             }
             $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn four(batch: &Batch<'_>, tiles: Range<usize>, buffers: &mut TileBuffers) {
+            pub(super) unsafe fn four(batch: &Batch<'_>, tiles: Range<usize>, groups: Range<usize>, buffers: &mut TileBuffers) {
                 // SAFETY: the instructions are there, and the contract is kept, by the caller's word
-                unsafe { run::<$vector, Four, $registers, $columns, 6, 4>(batch, tiles, buffers) }
+                unsafe { run::<$vector, Four, $registers, $columns, 6, 4>(batch, tiles, groups, buffers) }
             }
         }
     };

@@ -1,6 +1,8 @@
 //! The products of one position: channels of tiles times the transformed filters of a group of outputs.
 
-use crate::vector::Vector;
+use std::ops::Range;
+
+use crate::vector::{Vector, prefetch_line};
 
 /// Tiles that are summed at once, at most.
 const TILES: usize = 6;
@@ -42,22 +44,25 @@ pub(super) unsafe fn multiply<V: Vector, const REGISTERS: usize, const COLUMNS: 
     }
 }
 
-/// All tiles, in steps of about one size.
+/// All tiles, in steps of about one size. The filters that come next in memory are fetched meanwhile: they are used once, or once for all pictures,
+/// and mostly come from memory.
 #[inline(always)]
 unsafe fn rows<V: Vector, const REGISTERS: usize, const COLUMNS: usize>(product: Product, first: usize) {
     let steps = product.tiles.div_ceil(TILES);
+    // of the lines of a row of filters, so many in each step
+    let lines = (COLUMNS / steps).max(1);
     let mut at = 0;
     // SAFETY: as of `multiply`; a step ends at or before the last tile
     unsafe {
         for step in 0..steps {
             let end = (step + 1) * product.tiles / steps;
             match end - at {
-                6 => tile::<V, REGISTERS, COLUMNS, 6>(product, first, at),
-                5 => tile::<V, REGISTERS, COLUMNS, 5>(product, first, at),
-                4 => tile::<V, REGISTERS, COLUMNS, 4>(product, first, at),
-                3 => tile::<V, REGISTERS, COLUMNS, 3>(product, first, at),
-                2 => tile::<V, REGISTERS, COLUMNS, 2>(product, first, at),
-                _ => tile::<V, REGISTERS, COLUMNS, 1>(product, first, at),
+                6 => tile::<V, REGISTERS, COLUMNS, 6>(product, first, at, step * lines..(step + 1) * lines),
+                5 => tile::<V, REGISTERS, COLUMNS, 5>(product, first, at, step * lines..(step + 1) * lines),
+                4 => tile::<V, REGISTERS, COLUMNS, 4>(product, first, at, step * lines..(step + 1) * lines),
+                3 => tile::<V, REGISTERS, COLUMNS, 3>(product, first, at, step * lines..(step + 1) * lines),
+                2 => tile::<V, REGISTERS, COLUMNS, 2>(product, first, at, step * lines..(step + 1) * lines),
+                _ => tile::<V, REGISTERS, COLUMNS, 1>(product, first, at, step * lines..(step + 1) * lines),
             }
             at = end;
         }
@@ -70,6 +75,7 @@ unsafe fn tile<V: Vector, const REGISTERS: usize, const COLUMNS: usize, const CO
     product: Product,
     first: usize,
     at: usize,
+    ahead: Range<usize>,
 ) {
     let block = REGISTERS * V::LANES;
     // SAFETY: as of `multiply`
@@ -77,9 +83,13 @@ unsafe fn tile<V: Vector, const REGISTERS: usize, const COLUMNS: usize, const CO
         let mut sums = [[V::splat(0.0); COLUMNS]; COUNT];
         let mut filters = product.filters.add(first);
         let mut pixels = product.pixels.add(at * block);
+        let next = product.width * block * product.blocks + ahead.start * V::LANES;
         for _ in 0..product.blocks {
             for lane in 0..block {
                 let weights: [V; COLUMNS] = std::array::from_fn(|column| V::load(filters.add(column * V::LANES)));
+                for line in 0..ahead.len() {
+                    prefetch_line(filters.wrapping_add(next + line * V::LANES));
+                }
                 for (tile, sums) in sums.iter_mut().enumerate() {
                     let value = V::splat(*pixels.add(tile * block + lane));
                     for (sum, weight) in sums.iter_mut().zip(weights) {

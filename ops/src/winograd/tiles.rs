@@ -46,7 +46,7 @@ impl Batch<'_> {
     }
 }
 
-/// Computes the results of `tiles`, counted through the pictures. B is `REGISTERS * LANES`.
+/// Computes the results of `tiles`, counted through the pictures, for some groups of outputs. B is `REGISTERS * LANES`.
 ///
 /// # Safety
 /// The machine has `V`'s instructions; the memory is as [`super::forward_raw`] asks for, and nobody else writes these results.
@@ -54,6 +54,7 @@ impl Batch<'_> {
 pub(super) unsafe fn run<V, X, const REGISTERS: usize, const COLUMNS: usize, const IN: usize, const OUT: usize>(
     batch: &Batch<'_>,
     tiles: Range<usize>,
+    groups: Range<usize>,
     buffers: &mut TileBuffers,
 ) where
     V: Vector,
@@ -70,7 +71,7 @@ pub(super) unsafe fn run<V, X, const REGISTERS: usize, const COLUMNS: usize, con
                 transform_pixels::<V, X, REGISTERS, IN, OUT>(batch, tile, index, target, apart);
             }
         }
-        for first in (0..outputs).step_by(group(block)) {
+        for first in groups.map(|index| index * group(block)) {
             let width = group(block).min(outputs - first);
             let sums_apart = width * count + APART;
             let sums = buffers.sums.take(IN * IN * sums_apart).as_mut_ptr();
