@@ -16,7 +16,7 @@ COPY ops/shared/Cargo.toml ops/shared/
 RUN mkdir -p src ops/src ops/shared/src ops/benches benches/faces benches/networks benches/serving \
     && echo 'fn main() {}' | tee build.rs src/main.rs benches/preprocess.rs benches/suppression.rs \
         benches/faces/main.rs benches/networks/main.rs benches/serving/main.rs ops/benches/channel_equilibrium.rs \
-        ops/benches/winograd.rs \
+        ops/benches/convolutions.rs \
     && touch src/lib.rs ops/src/lib.rs ops/shared/src/lib.rs \
     && cargo build --release --locked --bin cenet-serve
 

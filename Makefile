@@ -152,8 +152,8 @@ fuzz-%:
 .PHONY: miri
 miri: ## run the kernels' tests under Miri; needs a nightly toolchain with miri and rust-src
 	$(MIRI) --lib -- --skip onnx
-	$(MIRI) --test kernels --test blocked --test quantized --test winograd
-	RUSTFLAGS='-Ctarget-feature=+avx2,+fma' $(MIRI) --test kernels --test blocked --test quantized --test winograd
+	$(MIRI) --test kernels --test blocked --test quantized --test convolution
+	RUSTFLAGS='-Ctarget-feature=+avx2,+fma' $(MIRI) --test kernels --test blocked --test quantized --test convolution
 
 # the sanitizer is not stable Rust, but stable compilers have it
 .PHONY: asan

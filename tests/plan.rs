@@ -48,15 +48,18 @@ fn every_network_answers_the_same_by_a_plan() {
     for path in MODELS.into_iter().chain([LINEAR]) {
         let directory = directory(path);
         let planned = Network::of(&directory, &PlanOptions::default());
-        let Coverage { blocked, with_add, with_relu, plain, winograd, .. } = planned.coverage().expect(path);
+        let Coverage { blocked, with_add, with_relu, with_convolution, plain, convolutions, winograd, .. } =
+            planned.coverage().expect(path);
         assert!(blocked >= 4 && plain == 0, "{path}: all CE blocks are behind convolutions");
         if path == LINEAR {
             assert_eq!((blocked, with_relu), (11, 0), "{path}: linear bottlenecks");
         } else {
             assert_eq!((with_add, with_relu), (blocked - 1, blocked), "{path}: all but the stem's have a residual add");
         }
-        let dense = path.starts_with("models/") && path != LINEAR;
-        assert_eq!(winograd > 0, dense, "{path}: 3x3 convolutions of whole blocks are Winograd's");
+        assert!(convolutions > 0 && convolutions >= winograd, "{path}: convolutions on blocks are ours");
+        // bottlenecks end in 1x1 convolutions, basic blocks in 3x3 ones
+        let bottlenecks = if path == TINY { 1 } else { 0 };
+        assert_eq!(with_convolution, if path == LINEAR { blocked } else { bottlenecks }, "{path}");
         let unplanned = Network::of(&directory, &PlanOptions { enabled: false, cache: None });
         assert_eq!(unplanned.coverage(), None);
         for batch in [1, 2, 5] {

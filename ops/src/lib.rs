@@ -20,11 +20,13 @@
 extern crate self as ce_op; // what the unit tests share with the integration tests names the crate so
 
 pub mod blocked;
+pub mod convolution;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 mod error;
 mod gate;
 mod instruction_set;
+mod multiply;
 pub mod nchw;
 pub mod onnx;
 mod parallel;
@@ -40,7 +42,6 @@ mod sums;
 mod support;
 mod vector;
 mod weights;
-pub mod winograd;
 
 pub use error::ShapeError;
 pub use instruction_set::InstructionSet;

@@ -1,7 +1,7 @@
 //! The operator as ONNX Runtime knows it: domain `ai.cenet`, `ChannelEquilibrium`, version 1.
 //!
-//! Beside it, for graphs that the server has rewritten, `ai.cenet.cpu::BlockedChannelEquilibrium`: the same on the runtime's blocked layout, and
-//! `QuantizedChannelEquilibrium`: between 8-bit tensors with the channels last; and `WinogradConvolution`, for the 3x3 convolutions around them.
+//! Beside it, for graphs that the server has rewritten, `ai.cenet.cpu::BlockedChannelEquilibrium`: the same on the runtime's blocked layout, with `ConvolvedChannelEquilibrium`, which has the 1x1 convolution before it in it, and
+//! `QuantizedChannelEquilibrium`: between 8-bit tensors with the channels last; and `BlockedConvolution`, for the convolutions around them.
 //!
 //! Shapes are checked when a session is made, as far as they are known then, and before every run; an error names the
 //! node. Work runs on the session's own threads, and Y takes X's memory where nobody else reads X. No panic leaves a
@@ -10,6 +10,7 @@
 #[cfg(feature = "assignment")]
 mod assignment;
 mod blocked;
+mod convolution;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod guard;
@@ -17,7 +18,6 @@ mod nchw;
 mod node;
 mod quantized;
 mod threads;
-mod winograd;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -26,9 +26,9 @@ use ort::operator::OperatorDomain;
 
 #[cfg(feature = "assignment")]
 pub use assignment::{assignment, record_assignment};
-pub use blocked::{BLOCK_ATTRIBUTE, DOMAIN as BLOCKED_DOMAIN, NAME as BLOCKED_NAME, RELU_ATTRIBUTE};
+pub use blocked::{BLOCK_ATTRIBUTE, CONVOLVED_NAME, DOMAIN as BLOCKED_DOMAIN, NAME as BLOCKED_NAME, RELU_ATTRIBUTE};
+pub use convolution::{NAME as CONVOLUTION_NAME, PADS_ATTRIBUTE, RANGE_ATTRIBUTE, STRIDE_ATTRIBUTE};
 pub use quantized::NAME as QUANTIZED_NAME;
-pub use winograd::{NAME as WINOGRAD_NAME, PADS_ATTRIBUTE};
 
 /// The operator's domain.
 pub const DOMAIN: &str = "ai.cenet";
@@ -50,9 +50,10 @@ pub fn operator_domain() -> Result<OperatorDomain> {
 /// When ONNX Runtime can't make a domain.
 pub fn blocked_domain(threads: usize) -> Result<OperatorDomain> {
     OperatorDomain::new(BLOCKED_DOMAIN)?
-        .add(blocked::BlockedChannelEquilibrium { threads })?
+        .add(blocked::BlockedChannelEquilibrium::<false> { threads })?
+        .add(blocked::BlockedChannelEquilibrium::<true> { threads })?
         .add(quantized::QuantizedChannelEquilibrium { threads })?
-        .add(winograd::WinogradConvolution { threads })
+        .add(convolution::BlockedConvolution { threads })
 }
 
 /// The domain with its operator in a GPU's memory, to be registered with a session of CUDA's.

@@ -47,6 +47,8 @@ pub(crate) unsafe trait Vector: Copy {
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// The larger of each lane and 0; what is no number stays.
     unsafe fn relu(self) -> Self;
+    /// The nearest to each lane from `low` to `high`; what is no number stays.
+    unsafe fn clamp(self, low: Self, high: Self) -> Self;
     /// Sum of the lanes.
     unsafe fn sum(self) -> f32;
 }
@@ -112,6 +114,11 @@ mod x86 {
             unsafe { _mm512_max_ps(_mm512_setzero_ps(), self) }
         }
         #[inline(always)]
+        unsafe fn clamp(self, low: Self, high: Self) -> Self {
+            // as above
+            unsafe { _mm512_min_ps(high, _mm512_max_ps(low, self)) }
+        }
+        #[inline(always)]
         unsafe fn sum(self) -> f32 {
             unsafe { _mm512_reduce_add_ps(self) }
         }
@@ -161,6 +168,11 @@ mod x86 {
         unsafe fn relu(self) -> Self {
             // of two operands of which one is no number the instruction gives the second
             unsafe { _mm256_max_ps(_mm256_setzero_ps(), self) }
+        }
+        #[inline(always)]
+        unsafe fn clamp(self, low: Self, high: Self) -> Self {
+            // as above
+            unsafe { _mm256_min_ps(high, _mm256_max_ps(low, self)) }
         }
         #[inline(always)]
         unsafe fn sum(self) -> f32 {
@@ -232,6 +244,11 @@ unsafe impl Vector for Plain {
     #[inline(always)]
     unsafe fn relu(self) -> Self {
         Self(self.0.map(|value| if value < 0.0 { 0.0 } else { value }))
+    }
+    #[inline(always)]
+    unsafe fn clamp(self, low: Self, high: Self) -> Self {
+        let above = self.zip(low, |value, low| if value < low { low } else { value });
+        above.zip(high, |value, high| if value > high { high } else { value })
     }
     #[inline(always)]
     unsafe fn sum(self) -> f32 {

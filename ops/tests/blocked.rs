@@ -3,11 +3,12 @@
 
 mod support;
 
-use ce_op::blocked::{self, Epilogue, Packed};
+use ce_op::blocked::{self, Epilogue, Packed, Pointwise};
+use ce_op::convolution::{Tile, transformed};
 use ce_op::{InstructionSet, Parallel, Parameters, Serial, Shape, reference};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use support::{CASES, Case, SHRINKS, Threads, relative_difference};
+use support::{CASES, Case, SHRINKS, Threads, numbers, relative_difference};
 
 const BLOCKS: [usize; 2] = [8, 16];
 
@@ -77,6 +78,90 @@ fn check(case: &Case, adds: bool, relu: bool, parallel: &dyn Parallel, tolerance
     }
 }
 
+/// A 1x1 convolution before a block.
+struct Before {
+    inputs: usize,
+    /// `[N, inputs, pixels]`
+    x: Vec<f32>,
+    /// `[channels, inputs]`
+    filters: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Before {
+    fn draw(shape: &Shape, inputs: usize, seed: u64) -> Self {
+        let mut numbers = numbers(seed);
+        let x = numbers(shape.batch * inputs * shape.pixels, 1.0);
+        let filters = numbers(shape.channels() * inputs, 2.0 / (inputs as f32).sqrt());
+        Self { inputs, x, filters, bias: numbers(shape.channels(), 1.0) }
+    }
+
+    /// The block's input.
+    fn results(&self, shape: &Shape) -> Vec<f32> {
+        let result = |index: usize| {
+            let (pixel, channel) = (index % shape.pixels, index / shape.pixels % shape.channels());
+            let sample = index / shape.sample_len() * self.inputs * shape.pixels;
+            let weights = self.filters[channel * self.inputs..][..self.inputs].iter().enumerate();
+            let products = weights
+                .map(|(input, weight)| f64::from(*weight) * f64::from(self.x[sample + input * shape.pixels + pixel]));
+            (products.sum::<f64>() + f64::from(self.bias[channel])) as f32
+        };
+        (0..shape.batch * shape.sample_len()).map(result).collect()
+    }
+
+    /// The block's output; `case` has the results as its input.
+    fn forward(
+        &self,
+        set: InstructionSet,
+        block: usize,
+        case: &Case,
+        epilogue: Epilogue<'_>,
+        parallel: &dyn Parallel,
+    ) -> Vec<f32> {
+        let (shape, parameters) = (&case.shape, &case.parameters());
+        let packed = Packed::new(parameters, shape.group_width, block).expect("whole groups");
+        let (inputs, outputs) = (self.inputs.next_multiple_of(block), shape.channels().next_multiple_of(block));
+        let mut x = vec![0.0; shape.batch * inputs * shape.pixels];
+        for (index, value) in self.x.iter().enumerate() {
+            let (pixel, input, sample) =
+                (index % shape.pixels, index / shape.pixels % self.inputs, index / shape.pixels / self.inputs);
+            x[((sample * inputs + input / block * block) * shape.pixels) + pixel * block + input % block] = *value;
+        }
+        let mut filters = vec![0.0; inputs * outputs];
+        for (index, value) in self.filters.iter().enumerate() {
+            let (input, output) = (index % self.inputs, index / self.inputs);
+            let pair = output / block * (inputs / block) + input / block;
+            filters[(pair * block + input % block) * block + output % block] = *value;
+        }
+        let filters = transformed(&filters, [outputs, inputs], block, Tile::Pixel);
+        let mut bias = self.bias.clone();
+        bias.resize(outputs, 0.0);
+        let mut y = vec![f32::NAN; blocked::blocked_len(shape, block)];
+        let pointwise = Pointwise { x: &x, inputs, filters: &filters, bias: &bias };
+        let outcome =
+            blocked::forward_convolved(set, shape, parameters, &packed, pointwise, epilogue, &mut y, parallel);
+        outcome.expect("the buffers fit");
+        y
+    }
+}
+
+fn check_convolved(shape: Shape, inputs: usize, seed: u64, parallel: &dyn Parallel, tolerance: f32) {
+    let before = Before::draw(&shape, inputs, seed);
+    let mut case = Case::draw(shape, 0.0, seed);
+    case.x = before.results(&case.shape);
+    for (adds, relu) in [(true, true), (false, false)] {
+        let expected = expected(&case, adds, relu);
+        for (set, block) in InstructionSet::available().flat_map(|set| BLOCKS.map(|block| (set, block))) {
+            let addend = to_blocked(&addend(&case), &case.shape, block);
+            let epilogue = Epilogue { addend: adds.then_some(&addend[..]), relu };
+            let y = before.forward(set, block, &case, epilogue, parallel);
+            let difference = relative_difference(&expected, &from_blocked(&y, &case.shape, block));
+            assert!(difference < tolerance, "{set:?}, blocks of {block}, {:?}: {difference:e}", case.shape);
+            check_filling(&y, &case.shape, block, if adds { FILLING } else { 0.0 });
+        }
+    }
+}
+
 /// What fills up the last block comes out as 0, plus what is added to it.
 fn check_filling(y: &[f32], shape: &Shape, block: usize, expected: f32) {
     let (channels, blocks) = (shape.channels(), shape.channels().div_ceil(block));
@@ -111,6 +196,77 @@ proptest! {
         let shape = Shape { batch, groups, group_width, pixels, hidden };
         // LayerNorm over a few nearly equal numbers multiplies rounding: 3e-5 is asked of real blocks below
         check(&Case::draw(shape, 0.0, seed), adds, relu, &Threads(threads), if hidden < 4 { 1e-3 } else { 1e-4 });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: CASES / 4, rng_seed: RngSeed::Fixed(12), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_convolution_before(
+        (batch, groups, pixels, hidden) in (1_usize..4, 1_usize..6, 2_usize..200 / SHRINKS, 4_usize..20),
+        group_width in prop::sample::select(vec![1_usize, 4, 5, 8, 16, 17, 32]),
+        (inputs, threads) in (1_usize..40, 1_usize..6),
+        seed: u64,
+    ) {
+        let shape = Shape { batch, groups, group_width, pixels, hidden };
+        check_convolved(shape, inputs, seed, &Threads(threads), 1e-4);
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long under Miri")]
+fn convolutions_of_networks_before_blocks() {
+    for (inputs, channels, group_width, side) in
+        [(64, 256, 16, 28), (256, 1024, 16, 14), (96, 24, 8, 56), (20, 70, 35, 7)]
+    {
+        let shape = |batch| Shape {
+            batch,
+            groups: channels / group_width,
+            group_width,
+            pixels: side * side,
+            hidden: (channels / 4).max(8),
+        };
+        check_convolved(shape(1), inputs, 5, &Serial, 3e-5);
+        check_convolved(shape(1), inputs, 6, &Threads(7), 3e-5);
+        check_convolved(shape(2), inputs, 7, &Threads(2), 3e-5);
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long under Miri")]
+fn how_the_work_of_a_convolution_is_split_never_changes_the_output() {
+    for (groups, batch) in [(2, 1), (16, 1), (16, 3), (9, 8)] {
+        let shape = Shape { batch, groups, group_width: 16, pixels: 300, hidden: 16 };
+        let before = Before::draw(&shape, 24, 3);
+        let mut case = Case::draw(shape, 0.0, 3);
+        case.x = before.results(&case.shape);
+        for (set, block) in InstructionSet::available().flat_map(|set| BLOCKS.map(|block| (set, block))) {
+            let run = |parallel: &dyn Parallel| before.forward(set, block, &case, Epilogue::default(), parallel);
+            let serial = run(&Serial);
+            for threads in [2, 3, 8, 64] {
+                assert_eq!(run(&Threads(threads)), serial, "{set:?}, blocks of {block}, {:?}, {threads}", case.shape);
+            }
+        }
+    }
+}
+
+/// The worst for a mean that is taken of the first few results: they are all alike, and far from the others.
+#[test]
+#[cfg_attr(miri, ignore = "too long under Miri")]
+fn convolved_pixels_that_mislead_cost_little_precision() {
+    let shape = Shape { batch: 1, groups: 2, group_width: 8, pixels: 12_545, hidden: 8 };
+    let mut before = Before::draw(&shape, 8, 11);
+    for input in before.x.chunks_exact_mut(shape.pixels) {
+        input.chunks_mut(900).for_each(|run| run.iter_mut().take(6).for_each(|value| *value = 500.0));
+    }
+    let mut case = Case::draw(shape, 0.0, 11);
+    case.x = before.results(&case.shape);
+    let expected = expected(&case, false, false);
+    for (set, block) in InstructionSet::available().flat_map(|set| BLOCKS.map(|block| (set, block))) {
+        let y = before.forward(set, block, &case, Epilogue::default(), &Serial);
+        let difference = relative_difference(&expected, &from_blocked(&y, &case.shape, block));
+        assert!(difference < 1e-4, "{set:?}, blocks of {block}: {difference:e}");
     }
 }
 

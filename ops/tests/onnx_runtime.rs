@@ -3,8 +3,11 @@
 
 mod support;
 
-use ce_op::onnx::{BLOCK_ATTRIBUTE, BLOCKED_DOMAIN, BLOCKED_NAME, NAME, PADS_ATTRIBUTE, RELU_ATTRIBUTE, WINOGRAD_NAME};
-use ce_op::winograd::{Tile, transformed};
+use ce_op::convolution::{Tile, transformed};
+use ce_op::onnx::{
+    BLOCK_ATTRIBUTE, BLOCKED_DOMAIN, BLOCKED_NAME, CONVOLUTION_NAME, CONVOLVED_NAME, NAME, PADS_ATTRIBUTE,
+    RELU_ATTRIBUTE, STRIDE_ATTRIBUTE,
+};
 use ce_op::{Shape, reference};
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
@@ -114,8 +117,18 @@ fn what_turns_out_not_to_fit_is_an_error_of_the_run_alone() {
     assert_eq!(run(&mut session, &[], [0, 32, 5, 7]).expect("an empty batch"), [0.0_f32; 0]);
 }
 
-/// The operator on blocks of `block` channels between ONNX Runtime's own reorders, with X as its addend too, and a ReLU.
-fn blocked_session(case: &Case, block: i64) -> Option<ort::Result<Session>> {
+/// What the operator on blocks reads.
+enum Before<'f> {
+    /// X, which is its addend too.
+    Nothing,
+    /// What the runtime's own 1x1 convolution of X gives, with these filters.
+    Convolution(&'f [f32]),
+    /// X: the same convolution is its own.
+    Within(&'f [f32]),
+}
+
+/// The operator on blocks of `block` channels between ONNX Runtime's own reorders, and a ReLU; X has as many channels as the result.
+fn blocked_session(case: &Case, block: i64, before: &Before<'_>) -> Option<ort::Result<Session>> {
     let builder = Session::builder(environment()?).expect("a builder").with_intra_threads(2).expect("two threads");
     let builder = builder.with_operators(ce_op::onnx::blocked_domain(2).expect("a domain")).expect("operators");
     let mut graph = Builder::default();
@@ -130,14 +143,30 @@ fn blocked_session(case: &Case, block: i64) -> Option<ort::Result<Session>> {
         graph.constant(name, &shape, values);
     }
     graph.node("ReorderInput", NCHWC_DOMAIN, &["X"], &["blocks"], &[]);
-    let inputs = ["blocks", "whitening", "fc1", "ln_scale", "ln_bias", "fc2", "blocks"];
+    let count = case.shape.channels();
+    let (operator, inputs) = match before {
+        Before::Nothing => (BLOCKED_NAME, vec!["blocks", "whitening", "fc1", "ln_scale", "ln_bias", "fc2", "blocks"]),
+        Before::Convolution(filters) => {
+            graph.constant("filters", &[count, count, 1, 1], filters);
+            let kernel = [Attribute::Integers("kernel_shape", vec![1, 1])];
+            graph.node("Conv", NCHWC_DOMAIN, &["blocks", "filters"], &["convolved"], &kernel);
+            (BLOCKED_NAME, vec!["convolved", "whitening", "fc1", "ln_scale", "ln_bias", "fc2", "blocks"])
+        }
+        Before::Within(filters) => {
+            let block = usize::try_from(block).expect("a small number");
+            graph.constant("filters", &[count, count, 1, 1], &transformed(filters, [count; 2], block, Tile::Pixel));
+            graph.constant("bias", &[count], &vec![0.0; count]);
+            let inputs = ["blocks", "whitening", "fc1", "ln_scale", "ln_bias", "fc2", "filters", "bias", "blocks"];
+            (CONVOLVED_NAME, inputs.to_vec())
+        }
+    };
     let attributes = [
         Attribute::Float("gate_scale", case.gate_scale),
         Attribute::Integer(BLOCK_ATTRIBUTE, block),
         Attribute::Integer(RELU_ATTRIBUTE, 1),
     ];
-    graph.node(BLOCKED_NAME, BLOCKED_DOMAIN, &inputs, &["mixed"], &attributes);
-    let channels = i64::try_from(case.shape.channels()).expect("small");
+    graph.node(operator, BLOCKED_DOMAIN, &inputs, &["mixed"], &attributes);
+    let channels = i64::try_from(count).expect("small");
     graph.node("ReorderOutput", NCHWC_DOMAIN, &["mixed"], &["Y"], &[Attribute::Integer("channels", channels)]);
     let open = [-1, channels, -1, -1];
     Some(graph.session(("X", &open), ("Y", &open), &[(BLOCKED_DOMAIN, 1), (NCHWC_DOMAIN, 1)], &builder))
@@ -156,7 +185,7 @@ fn the_operator_on_blocks_agrees_with_the_reference() {
         let hidden = (groups * group_width / 4).max(4);
         let shape = Shape { batch, groups, group_width, pixels: side * side, hidden };
         let case = Case::draw(shape, 0.3, 5);
-        let Some(session) = blocked_session(&case, block) else { return };
+        let Some(session) = blocked_session(&case, block, &Before::Nothing) else { return };
         let y = reference::forward(&shape, &case.parameters(), &case.x).expect("the buffers fit").y;
         let expected: Vec<f32> = y.iter().zip(&case.x).map(|(y, x)| (y + x).max(0.0)).collect();
         let shape = [batch, shape.channels(), side, side];
@@ -169,17 +198,42 @@ fn the_operator_on_blocks_agrees_with_the_reference() {
 #[test]
 fn the_operator_on_blocks_refuses_what_does_not_fit() {
     let case = Case::draw(SHAPE, 0.0, 6);
-    let Some(session) = blocked_session(&case, 12) else { return };
+    let Some(session) = blocked_session(&case, 12, &Before::Nothing) else { return };
     let message = session.expect_err("no such blocks").to_string();
     assert!(message.contains("8 or 16"), "{message}");
-    let mut session = blocked_session(&case, 8).expect("a runtime").expect("a session");
-    let message = run(&mut session, &[0.5; 32], [1, 32, 1, 1]).expect_err("one pixel").to_string();
-    assert!(message.contains("at least 2"), "{message}");
+    let filters = vec![0.1; 32 * 32];
+    for before in [Before::Nothing, Before::Within(&filters)] {
+        let mut session = blocked_session(&case, 8, &before).expect("a runtime").expect("a session");
+        let message = run(&mut session, &[0.5; 32], [1, 32, 1, 1]).expect_err("one pixel").to_string();
+        assert!(message.contains("at least 2"), "{message}");
+        assert_eq!(run(&mut session, &[], [0, 32, 5, 7]).expect("an empty batch"), [0.0_f32; 0]);
+    }
 }
 
-/// A 3x3 convolution of `[outputs, inputs]` channels on the runtime's blocks, by Winograd's way or by the runtime's own operator.
+#[test]
+fn a_convolution_within_the_operator_is_as_one_before_it() {
+    let block = block_of_the_runtime();
+    for (batch, groups, group_width, side) in [(1, 1, 64, 14), (3, 4, 16, 7), (8, 2, 8, 5), (2, 20, 16, 9)] {
+        let count = groups * group_width;
+        let shape = Shape { batch, groups, group_width, pixels: side * side, hidden: (count / 4).max(4) };
+        let case = Case::draw(shape, 0.3, 5);
+        let filters = numbers(8)(count * count, 0.3);
+        let answer = |before: &Before<'_>| {
+            let mut session = blocked_session(&case, block, before)?.expect("a session");
+            Some(run(&mut session, &case.x, [batch, count, side, side]).expect("an output"))
+        };
+        let Some(expected) = answer(&Before::Convolution(&filters)) else { return };
+        let difference = relative_difference(&expected, &answer(&Before::Within(&filters)).expect("a runtime"));
+        assert!(difference < 1e-5, "{count} channels of {side}x{side}: {difference:e}");
+    }
+}
+
+/// A convolution of `[outputs, inputs]` channels on the runtime's blocks, by ours or by the runtime's own operator.
 struct Convolved {
     channels: [usize; 2],
+    /// Of a filter.
+    side: usize,
+    stride: i64,
     /// Whether a convolution of the runtime's own is added, whose memory Y may take.
     adds: bool,
     filters: Vec<f32>,
@@ -187,9 +241,10 @@ struct Convolved {
 }
 
 impl Convolved {
-    fn draw(channels: [usize; 2], adds: bool) -> Self {
+    fn draw(channels: [usize; 2], side: usize, stride: i64, adds: bool) -> Self {
         let mut draw = numbers(3);
-        Self { channels, adds, filters: draw(channels[0] * channels[1] * 9, 0.2), bias: draw(channels[0], 1.0) }
+        let filters = draw(channels.iter().product::<usize>() * side * side, 0.2);
+        Self { channels, side, stride, adds, filters, bias: draw(channels[0], 1.0) }
     }
 
     fn session(&self, tile: Option<Tile>, block: i64, pads: &[i64]) -> Option<ort::Result<Session>> {
@@ -197,10 +252,15 @@ impl Convolved {
         let builder = builder.with_operators(ce_op::onnx::blocked_domain(2).expect("a domain")).expect("operators");
         let [outputs, inputs] = self.channels;
         let mut graph = Builder::default();
-        graph.constant("filters", &[outputs, inputs, 3, 3], &self.filters);
+        graph.constant("filters", &[outputs, inputs, self.side, self.side], &self.filters);
         graph.constant("bias", &[outputs], &self.bias);
         graph.node("ReorderInput", NCHWC_DOMAIN, &["X"], &["blocks"], &[]);
-        let own = [Attribute::Integers("pads", pads.to_vec()), Attribute::Integers("kernel_shape", vec![3, 3])];
+        let side = i64::try_from(self.side).expect("a small number");
+        let own = [
+            Attribute::Integers("pads", pads.to_vec()),
+            Attribute::Integers("kernel_shape", vec![side; 2]),
+            Attribute::Integers("strides", vec![self.stride; 2]),
+        ];
         if self.adds {
             graph.node("Conv", NCHWC_DOMAIN, &["blocks", "filters"], &["added"], &own);
         }
@@ -211,14 +271,17 @@ impl Convolved {
                 graph.node("Conv", NCHWC_DOMAIN, &inputs, &["convolved"], &own);
             }
             Some(tile) => {
-                let side = tile.size() + 2;
+                let side = tile.side();
                 let block_len = usize::try_from(block).expect("a small number");
                 let transformed = transformed(&self.filters, self.channels, block_len, tile);
                 graph.constant("transformed", &[outputs, inputs, side, side], &transformed);
-                let attributes =
-                    [Attribute::Integers(PADS_ATTRIBUTE, pads.to_vec()), Attribute::Integer(BLOCK_ATTRIBUTE, block)];
+                let attributes = [
+                    Attribute::Integers(PADS_ATTRIBUTE, pads.to_vec()),
+                    Attribute::Integer(STRIDE_ATTRIBUTE, self.stride),
+                    Attribute::Integer(BLOCK_ATTRIBUTE, block),
+                ];
                 let inputs: Vec<_> = with_added(["blocks", "transformed", "bias"]).collect();
-                graph.node(WINOGRAD_NAME, BLOCKED_DOMAIN, &inputs, &["convolved"], &attributes);
+                graph.node(CONVOLUTION_NAME, BLOCKED_DOMAIN, &inputs, &["convolved"], &attributes);
             }
         }
         let outputs = i64::try_from(outputs).expect("a small number");
@@ -229,9 +292,11 @@ impl Convolved {
 }
 
 #[test]
-fn winograds_convolutions_agree_with_the_runtimes_own() {
-    for (adds, pads) in [(true, [1; 4]), (false, [1; 4]), (true, [0, 2, 1, 0])] {
-        let convolved = Convolved::draw([48, 32], adds);
+fn convolutions_agree_with_the_runtimes_own() {
+    let pads = [(3, [1; 4]), (3, [0, 2, 1, 0]), (1, [0; 4])];
+    let cases = pads.into_iter().flat_map(|(side, pads)| [(side, pads, 1), (side, pads, 2)]);
+    for ((side, pads, stride), adds) in cases.flat_map(|case| [(case, true), (case, false)]) {
+        let convolved = Convolved::draw([48, 32], side, stride, adds);
         for shape in [[1, 32, 14, 14], [3, 32, 7, 9], [2, 32, 33, 5]] {
             let x = numbers(4)(shape.iter().product(), 1.0);
             let answer = |tile| {
@@ -239,7 +304,8 @@ fn winograds_convolutions_agree_with_the_runtimes_own() {
                 Some(run(&mut session, &x, shape).expect("an output"))
             };
             let Some(expected) = answer(None) else { return };
-            for tile in [Tile::Two, Tile::Four] {
+            let fits = |tile: &Tile| tile.filter_side() == side && tile.takes(stride.unsigned_abs() as usize);
+            for tile in Tile::ALL.into_iter().filter(fits) {
                 let difference = relative_difference(&expected, &answer(Some(tile)).expect("a runtime"));
                 assert!(difference < 2e-5, "{tile:?}, {shape:?}, {pads:?}: {difference:e}");
             }
@@ -248,16 +314,23 @@ fn winograds_convolutions_agree_with_the_runtimes_own() {
 }
 
 #[test]
-fn winograds_convolutions_refuse_what_does_not_fit() {
-    let refusal = |channels, tile, block, pads: &[i64]| {
-        let session = Convolved::draw(channels, false).session(Some(tile), block, pads)?;
-        Some(session.expect_err("it doesn't fit").to_string())
+fn convolutions_refuse_what_does_not_fit() {
+    let refusal = |channels, tile: Tile, stride, block, pads: &[i64]| {
+        let convolved = Convolved::draw(channels, tile.filter_side(), stride, false);
+        Some(convolved.session(Some(tile), block, pads)?.expect_err("it doesn't fit").to_string())
     };
-    let Some(message) = refusal([16, 16], Tile::Two, 4, &[1; 4]) else { return };
-    assert!(message.contains("block must be 8 or 16") && message.contains(WINOGRAD_NAME), "{message}");
-    let message = refusal([32, 16], Tile::Four, 16, &[1, 1, 1, -1]).expect("a runtime");
+    let Some(message) = refusal([16, 16], Tile::Two, 1, 4, &[1; 4]) else { return };
+    assert!(message.contains("block must be 8 or 16") && message.contains(CONVOLUTION_NAME), "{message}");
+    let message = refusal([32, 16], Tile::Four, 1, 16, &[1, 1, 1, -1]).expect("a runtime");
     assert!(message.contains("pads must be"), "{message}");
-    let session = Convolved::draw([16, 16], false).session(Some(Tile::Two), block_of_the_runtime(), &[1; 4]);
+    let message = refusal([32, 16], Tile::Pixel, 1, 16, &[1; 4]).expect("a runtime");
+    assert!(message.contains("no pads"), "{message}");
+    for (tile, stride) in [(Tile::Four, 2), (Tile::StridedTwo, 1), (Tile::One, 3), (Tile::Pixel, -1)] {
+        let message = refusal([32, 16], tile, stride, 16, &[0; 4]).expect("a runtime");
+        assert!(message.contains("stride"), "{message}");
+    }
+    let convolved = Convolved::draw([16, 16], 3, 1, false);
+    let session = convolved.session(Some(Tile::Two), block_of_the_runtime(), &[1; 4]);
     let mut session = session.expect("a runtime").expect("a session");
     let message = run(&mut session, &[0.5; 32 * 4], [1, 32, 2, 2]).expect_err("32 channels").to_string();
     assert!(message.contains("as many channels as the filters"), "{message}");

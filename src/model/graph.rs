@@ -78,12 +78,12 @@ pub(super) fn count_ce_blocks(path: &Path) -> LoadResult<usize> {
     count_nodes(path, is_ce_block)
 }
 
-/// Whether the ONNX file at `path` holds nodes that a plan is made for: Channel Equilibrium blocks, or dense 3x3 convolutions; its tensors aren't read.
+/// Whether the ONNX file at `path` holds nodes that a plan is made for: Channel Equilibrium blocks, or dense convolutions of 1x1 or 3x3 pixels; its tensors aren't read.
 ///
 /// # Errors
 /// As [`GraphSummary::read`].
 pub(super) fn is_worth_a_plan(path: &Path) -> LoadResult<bool> {
-    Ok(count_nodes(path, |node| is_ce_block(node) || is_dense_3x3_convolution(node))? > 0)
+    Ok(count_nodes(path, |node| is_ce_block(node) || is_dense_convolution(node))? > 0)
 }
 
 fn count_nodes(path: &Path, counts: impl Fn(&onnx::NodeProto) -> bool) -> LoadResult<usize> {
@@ -129,14 +129,14 @@ fn count_in_graph(
     Ok(count)
 }
 
-/// A convolution that has a filter for each pair of channels and pixel.
-fn is_dense_3x3_convolution(node: &onnx::NodeProto) -> bool {
+/// A convolution of few pixels that has a filter for each pair of channels.
+fn is_dense_convolution(node: &onnx::NodeProto) -> bool {
     let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name() == name);
     let is_standard = matches!(node.domain(), "" | "ai.onnx") && node.op_type() == "Conv";
     is_standard
-        && attribute("kernel_shape").is_some_and(|shape| shape.ints == [3, 3])
+        && attribute("kernel_shape").is_some_and(|shape| matches!(shape.ints[..], [1, 1] | [3, 3]))
         && attribute("group").is_none_or(|group| group.i() == 1)
-        && attribute("strides").is_none_or(|strides| strides.ints == [1, 1])
+        && attribute("strides").is_none_or(|strides| matches!(strides.ints[..], [1, 1] | [2, 2]))
 }
 
 pub(super) fn is_ce_block(node: &onnx::NodeProto) -> bool {

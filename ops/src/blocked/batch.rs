@@ -1,13 +1,15 @@
-//! A batch's way through the operator: variances, gates, mixing, each split over the threads. Samples go through it one by one, while they
+//! A batch's way through the operator: the convolution where there is one, variances, gates, mixing, each split over the threads. Samples go through it one by one, while they
 //! are in the cache; together where the gate's weights are larger than a sample, and would have to be read for each anew.
 
 use std::ops::Range;
 
-use super::Memory;
+use super::convolution::Share;
 use super::kernels::Kernels;
 use super::mixing::Block;
 use super::packed::Packed;
+use super::{Memory, PointwiseMemory};
 use crate::gate::normalize;
+use crate::multiply::{group, groups, widest_group};
 use crate::parallel::Shared;
 use crate::phases::{self, Phase};
 use crate::scratch::{GateBuffers, MixBuffers, with_gate_buffers, with_mix_buffers};
@@ -30,6 +32,7 @@ pub(super) struct Batch<'a> {
     parameters: &'a Parameters<'a>,
     packed: &'a Packed,
     memory: Memory,
+    pointwise: Option<PointwiseMemory>,
     relu: bool,
 }
 
@@ -63,9 +66,10 @@ impl<'a> Batch<'a> {
         parameters: &'a Parameters<'a>,
         packed: &'a Packed,
         memory: Memory,
+        pointwise: Option<PointwiseMemory>,
         relu: bool,
     ) -> Self {
-        Self { kernels, shape, parameters, packed, memory, relu }
+        Self { kernels, shape, parameters, packed, memory, pointwise, relu }
     }
 
     /// Computes the output. Samples come backwards: what the node before wrote last is in the cache still, and the node after reads the first
@@ -103,6 +107,10 @@ impl<'a> Batch<'a> {
             let parts = if units * count >= threads { 1 } else { threads.div_ceil(units * count) };
             // SAFETY: a phase reads what those before it have written, and its tasks write apart
             let variances = |task| unsafe { self.variances(&gating, task) };
+            let shares = self.shares_of_group(count, threads);
+            let convolved = count * self.groups() * shares;
+            // SAFETY: as above
+            let convolve = |task| unsafe { self.convolve(&gating, task, shares, convolved) };
             // SAFETY: as above
             let project = |task| unsafe { self.project(&gating, task) };
             // SAFETY: as above
@@ -117,8 +125,12 @@ impl<'a> Batch<'a> {
                 // SAFETY: as above
                 with_mix_buffers(|buffers| unsafe { self.mix_unit(&gating, unit, sample, pixels, buffers) });
             };
+            let first = match self.pointwise {
+                Some(_) => Phase { tasks: convolved, backwards: false, task: &convolve },
+                None => Phase { tasks: count * self.packed.blocks(), backwards: false, task: &variances },
+            };
             let phases = [
-                Phase { tasks: count * self.packed.blocks(), backwards: false, task: &variances },
+                first,
                 Phase { tasks: self.shape.hidden.div_ceil(ROWS), backwards: false, task: &project },
                 Phase { tasks: count, backwards: false, task: &normalise },
                 Phase { tasks: units * count * parts, backwards: true, task: &mix },
@@ -146,6 +158,50 @@ impl<'a> Batch<'a> {
         unsafe {
             let variances = gating.variance.range_mut(task * block..(task + 1) * block);
             (self.kernels.variances)(self.memory.x.add(offset), self.shape.pixels, variances);
+        }
+    }
+
+    /// Groups of outputs whose filters lie together.
+    fn groups(&self) -> usize {
+        groups(self.padded(), self.packed.block)
+    }
+
+    /// How many tasks share a group's outputs, so that all of `threads` have one: as few as that takes, because more at once are faster.
+    fn shares_of_group(&self, samples: usize, threads: usize) -> usize {
+        let most = widest_group(self.packed.block) / self.packed.block;
+        let enough = |shares: &usize| samples * self.groups() * shares >= threads;
+        [1, 2, 4].into_iter().filter(|shares| *shares <= most).find(enough).unwrap_or(most)
+    }
+
+    /// One of `shares` parts of a group of outputs of the convolution, counted through the samples, with the variances of its results.
+    ///
+    /// # Safety
+    /// There is a convolution; nobody else touches these variances, nor these channels of the output.
+    unsafe fn convolve(&self, gating: &Gating<'_>, task: usize, shares: usize, tasks: usize) {
+        let Some(PointwiseMemory { x, inputs, filters, bias }) = self.pointwise else { return };
+        let (block, pixels, outputs) = (self.packed.block, self.shape.pixels, self.padded());
+        let (sample, index, share) = (task / (self.groups() * shares), task / shares % self.groups(), task % shares);
+        let group = group(outputs, block, index);
+        let (first, width) = (group.start, group.len());
+        let [start, end] = [share, share + 1].map(|share| share * (width / block) / shares * block);
+        let rows = |task: usize| task * self.shape.hidden / tasks;
+        prefetch(self.packed.fc1.rows(rows(task)..rows(task + 1)));
+        let whole = gating.samples.start + sample;
+        // SAFETY: the pictures, the filters and the output are as large as that, by the contract of `forward_raw`; the variances by the caller's word
+        unsafe {
+            let variances = gating.variance.range_mut(sample * outputs + first + start..sample * outputs + first + end);
+            let share = Share {
+                x: x.add(whole * inputs * pixels),
+                inputs,
+                count: pixels,
+                filters: filters.add(first * inputs),
+                width,
+                outputs: [start, end],
+                bias: bias.add(first),
+                y: self.memory.y.add(whole * self.sample_len() + first * pixels),
+                addend: self.memory.addend.wrapping_add(whole * self.sample_len() + first * pixels),
+            };
+            with_mix_buffers(|buffers| (self.kernels.convolve)(&share, variances, &mut buffers.pixels));
         }
     }
 

@@ -5,19 +5,24 @@
 //! no copy in between. A group of B channels is one contiguous slab; groups of other widths are mixed block by block, each from the
 //! channels of all groups that reach into it. Channels that fill up the last block may hold anything finite, and come out as 0.
 //!
+//! The 1x1 convolution whose results are the block's input can be part of it.
+//!
 //! A sample's variance is taken and its channels are mixed close in time, while it is in the cache. Nothing is allocated once a
 //! thread has seen its largest block. The gate's weights are kept in 16 bits; results are within about 1e-5 of
 //! [`mod@crate::reference`], the same however work is split.
 
 mod batch;
+mod convolution;
 mod kernels;
 mod mixing;
 mod packed;
 mod variance;
 
+pub use convolution::Pointwise;
 pub use packed::Packed;
 
 use batch::Batch;
+pub(crate) use convolution::PointwiseMemory;
 use kernels::Kernels;
 
 use crate::{InstructionSet, Parallel, Parameters, Shape, ShapeError};
@@ -58,7 +63,38 @@ pub fn forward(
     check("Y", shape, packed, y.len())?;
     let memory = Memory { x: x.as_ptr(), addend: addend(shape, packed, epilogue)?, y: y.as_mut_ptr() };
     // SAFETY: the slices hold what `shape` asks for, and don't overlap
-    unsafe { forward_raw(set, shape, parameters, packed, memory, epilogue.relu, parallel) }
+    unsafe { forward_raw(set, shape, parameters, packed, memory, None, epilogue.relu, parallel) }
+}
+
+/// As [`forward`], X being what `pointwise` gives.
+///
+/// # Errors
+/// As [`forward`].
+#[expect(clippy::too_many_arguments, reason = "each is another thing")]
+pub fn forward_convolved(
+    set: InstructionSet,
+    shape: &Shape,
+    parameters: &Parameters<'_>,
+    packed: &Packed,
+    pointwise: Pointwise<'_>,
+    epilogue: Epilogue<'_>,
+    y: &mut [f32],
+    parallel: &dyn Parallel,
+) -> Result<(), ShapeError> {
+    check("Y", shape, packed, y.len())?;
+    let Pointwise { x, inputs, filters, bias } = pointwise;
+    let outputs = packed.blocks() * packed.block;
+    let buffer = |input, expected: usize, actual| {
+        if actual == expected { Ok(()) } else { Err(ShapeError::Buffer { input, expected, actual }) }
+    };
+    buffer("X", shape.batch * inputs * shape.pixels, x.len())?;
+    buffer("the filters", outputs * inputs, filters.len())?;
+    buffer("the bias", outputs, bias.len())?;
+    let y = y.as_mut_ptr();
+    let memory = Memory { x: y, addend: addend(shape, packed, epilogue)?, y };
+    let pointwise = PointwiseMemory { x: x.as_ptr(), inputs, filters: filters.as_ptr(), bias: bias.as_ptr() };
+    // SAFETY: the slices hold what `shape` asks for, and don't overlap
+    unsafe { forward_raw(set, shape, parameters, packed, memory, Some(pointwise), epilogue.relu, parallel) }
 }
 
 /// As [`forward`], with the output written over the input.
@@ -78,7 +114,7 @@ pub fn forward_in_place(
     let y = x.as_mut_ptr();
     let memory = Memory { x: y, addend: addend(shape, packed, epilogue)?, y };
     // SAFETY: the slices hold what `shape` asks for, and don't overlap
-    unsafe { forward_raw(set, shape, parameters, packed, memory, epilogue.relu, parallel) }
+    unsafe { forward_raw(set, shape, parameters, packed, memory, None, epilogue.relu, parallel) }
 }
 
 fn addend(shape: &Shape, packed: &Packed, epilogue: Epilogue<'_>) -> Result<*const f32, ShapeError> {
@@ -101,20 +137,23 @@ pub(crate) struct Memory {
     pub(crate) y: *mut f32,
 }
 
-/// As [`forward`], on memory of somebody else's.
+/// As [`forward`], on memory of somebody else's. With `pointwise`, its results are written to `y`, which is `x` then.
 ///
 /// # Errors
 /// [`ShapeError::Buffer`] when a parameter doesn't hold what `shape` asks for.
 ///
 /// # Safety
 /// For the length of the call, the numbers that `shape` asks for can be read at `x` and, where it isn't null, `addend`, and
-/// written at `y`, and nobody else writes them. `y` is the same as `x` or doesn't overlap it, and doesn't overlap `addend`.
+/// written at `y`, and nobody else writes them. `y` is the same as `x` or doesn't overlap it, and doesn't overlap `addend`. The numbers of `pointwise`
+/// can be read, `y` overlaps none of them, and its inputs are of whole blocks.
+#[expect(clippy::too_many_arguments, reason = "each is another thing")]
 pub(crate) unsafe fn forward_raw(
     set: InstructionSet,
     shape: &Shape,
     parameters: &Parameters<'_>,
     packed: &Packed,
     memory: Memory,
+    pointwise: Option<PointwiseMemory>,
     relu: bool,
     parallel: &dyn Parallel,
 ) -> Result<(), ShapeError> {
@@ -125,6 +164,6 @@ pub(crate) unsafe fn forward_raw(
     }
     let kernels = Kernels::of(set, packed.block);
     // SAFETY: the memory by the caller's word; the parameters have just been checked
-    unsafe { Batch::new(kernels, shape, parameters, packed, memory, relu) }.run(parallel);
+    unsafe { Batch::new(kernels, shape, parameters, packed, memory, pointwise, relu) }.run(parallel);
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::MAX_BLOCK;
 use crate::vector::Vector;
 
 /// Pixels summed in single precision before the sums move to double, so that the error doesn't grow with the picture.
-const RUN: usize = 1024;
+pub(super) const RUN: usize = 1024;
 
 /// Pixels, spread over the picture, whose mean is subtracted from all: a mean far from zero then costs no precision. With `n` pixels in all,
 /// what is left of the mean is at most `sqrt(n / SAMPLES)` standard deviations, whatever the picture.
@@ -14,6 +14,37 @@ const SAMPLES: usize = 16;
 
 /// Partial sums of one kind kept at once, to hide the latency of addition.
 const CHAINS: usize = 4;
+
+/// Count, mean and sum of squared differences from the mean of some numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    /// Of `count` numbers, at least one, whose differences from `centre` have this sum and this sum of squares.
+    pub(super) fn around(centre: f64, count: usize, sum: f64, squares: f64) -> Self {
+        let count = count as f64;
+        Self { count, mean: centre + sum / count, squares: squares - sum * sum / count }
+    }
+
+    /// Of these numbers and `others`, one at least in all (Chan, Golub, LeVeque 1983).
+    pub(super) fn and(self, others: Self) -> Self {
+        let (count, apart) = (self.count + others.count, others.mean - self.mean);
+        Self {
+            count,
+            mean: self.mean + apart * others.count / count,
+            squares: self.squares + others.squares + apart * apart * self.count * others.count / count,
+        }
+    }
+
+    /// Of at least two numbers.
+    pub(super) fn unbiased_variance(self) -> f64 {
+        self.squares / (self.count - 1.0)
+    }
+}
 
 /// Unbiased variance of each channel of a block, `[count][B]` numbers at `pixels`, B being `REGISTERS * LANES`.
 ///

@@ -19,7 +19,7 @@ use super::weights::{Layout, Split, Weight};
 use super::{Coverage, Plan};
 
 /// Changes when what a plan file holds, or the rewriting, does.
-const FORMAT: &str = "cenet-serve plan 6";
+const FORMAT: &str = "cenet-serve plan 7";
 
 const EXTENSION: &str = "plan";
 
@@ -227,7 +227,16 @@ mod tests {
         let model =
             ModelProto { graph: Some(GraphProto { initializer, ..GraphProto::default() }), ..ModelProto::default() };
         let weights = Split::of(model).expect("weights").weights;
-        let coverage = Coverage { blocked: 3, quantized: 0, with_add: 2, with_relu: 3, plain: 1, winograd: 2 };
+        let coverage = Coverage {
+            blocked: 3,
+            quantized: 0,
+            with_add: 2,
+            with_relu: 3,
+            with_convolution: 1,
+            plain: 1,
+            convolutions: 3,
+            winograd: 2,
+        };
         Plan { coverage, network: Split { graph: graph.into(), weights } }
     }
 

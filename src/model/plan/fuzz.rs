@@ -21,7 +21,7 @@ pub use super::rewrite::Coverage;
 /// taken to fit.
 pub fn rewrite_blocked(model: &mut ModelProto, block: usize, same: bool) -> Coverage {
     let mut coverage = rewrite::rewrite(model, block, if same { Unknown::Same } else { Unknown::Different });
-    coverage.winograd = convolutions::rewrite(model, block);
+    convolutions::rewrite(model, block, &mut coverage);
     coverage
 }
 

@@ -1,7 +1,8 @@
-//! The plan of a network: how its CE blocks and its 3x3 convolutions are run on this machine.
+//! The plan of a network: how its CE blocks and its convolutions are run on this machine.
 //!
 //! At load, the graph that ONNX Runtime itself has optimised for this processor is rewritten (`rewrite`), so that CE blocks read and write
-//! the runtime's own blocked layout and take the residual `Add` and the `Relu` with them, and 3x3 convolutions are Winograd's (`convolutions`). Of a quantised network the CE blocks are first put
+//! the runtime's own blocked layout and take the residual `Add` and the `Relu` with them, and
+//! convolutions are ours, those of 1x1 pixels before CE blocks part of them (`convolutions`). Of a quantised network the CE blocks are first put
 //! between 8-bit tensors (`quantized`), before the runtime optimises it. The rewritten network is compared with the
 //! one that isn't, and kept on disk (`cache`). Whatever goes wrong, the network runs as its file has it, and it is said why. A
 //! network that has neither has no plan, and pays for none.
@@ -95,7 +96,7 @@ impl Network {
         }
         // what can't be read is told when the session is opened
         if !is_worth_a_plan(&directory.model_path()).unwrap_or(false) {
-            return Self::of_file(directory, "the network has neither CE blocks nor 3x3 convolutions");
+            return Self::of_file(directory, "the network has neither CE blocks nor convolutions that a plan is for");
         }
         if !elsewhere(&directory.model_path()).is_ok_and(|tensors| tensors.is_empty()) {
             return Self::of_file(directory, "its weights lie in other files, whose changes would not be seen");
@@ -183,13 +184,13 @@ fn make(directory: &ModelDirectory) -> LoadResult<Plan> {
     let model = fs::read(&path).map_err(LoadError::read(&path))?;
     let (mut session, optimised, quantized) = optimise(&path, &model)?;
     let block = layout::block_width()?;
-    let mut rewritten = |unknown: Unknown, winograd: bool| {
+    let mut rewritten = |unknown: Unknown, convolutions: bool| {
         let mut graph = decode(&path, &optimised)?;
         let mut coverage = rewrite::rewrite(&mut graph, block, unknown).and(quantized);
-        if winograd {
-            coverage.winograd = convolutions::rewrite(&mut graph, block);
+        if convolutions {
+            convolutions::rewrite(&mut graph, block, &mut coverage);
         }
-        if coverage.blocked + coverage.quantized + coverage.winograd == 0 {
+        if coverage.blocked + coverage.quantized + coverage.convolutions == 0 {
             return Ok(Plan { coverage, network: Split::default() });
         }
         let network = Split::of(graph).map_err(|error| LoadError::Plan(error.to_string()))?;
@@ -199,7 +200,7 @@ fn make(directory: &ModelDirectory) -> LoadResult<Plan> {
         Ok(Plan { coverage, network })
     };
     let attempts = [(Unknown::Same, true), (Unknown::Different, true), (Unknown::Same, false)];
-    let planned = attempts.into_iter().find_map(|(unknown, winograd)| rewritten(unknown, winograd).ok());
+    let planned = attempts.into_iter().find_map(|(unknown, convolutions)| rewritten(unknown, convolutions).ok());
     planned.map_or_else(|| rewritten(Unknown::Different, false), Ok)
 }
 

@@ -30,9 +30,13 @@ pub struct Coverage {
     pub with_add: usize,
     /// Of these, with the `Relu` that follows.
     pub with_relu: usize,
+    /// Of these, with the 1x1 convolution before.
+    pub with_convolution: usize,
     /// In rows, as the file has them.
     pub plain: usize,
-    /// 3x3 convolutions that are Winograd's.
+    /// Convolutions that are ours; those within CE blocks are not among them.
+    pub convolutions: usize,
+    /// Of these, Winograd's.
     pub winograd: usize,
 }
 
@@ -44,7 +48,9 @@ impl Coverage {
             quantized: self.quantized + others.quantized,
             with_add: self.with_add + others.with_add,
             with_relu: self.with_relu + others.with_relu,
+            with_convolution: self.with_convolution + others.with_convolution,
             plain: self.plain + others.plain,
+            convolutions: self.convolutions + others.convolutions,
             winograd: self.winograd + others.winograd,
         }
     }
@@ -63,20 +69,23 @@ impl Coverage {
 
 impl fmt::Display for Coverage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { blocked, quantized, with_add, with_relu, plain, winograd } = *self;
+        let Self { blocked, quantized, with_add, with_relu, with_convolution, plain, convolutions, winograd } = *self;
         if self.ce_blocks() > 0 {
             match (blocked, quantized) {
                 (_, 0) => write!(formatter, "{blocked} blocked")?,
                 (0, _) => write!(formatter, "{quantized} between 8-bit tensors")?,
                 _ => write!(formatter, "{blocked} blocked, {quantized} between 8-bit tensors")?,
             }
-            write!(formatter, " ({with_add} with the add, {with_relu} with the ReLU after it), {plain} plain")?;
+            write!(
+                formatter,
+                " ({with_add} with the add, {with_relu} with the ReLU after it, {with_convolution} with the convolution before it), {plain} plain"
+            )?;
         }
-        match (winograd, self.ce_blocks()) {
-            (0, _) => Ok(()),
-            (_, 0) => write!(formatter, "{winograd} convolutions by Winograd"),
-            _ => write!(formatter, "; {winograd} convolutions by Winograd"),
+        if convolutions > 0 {
+            let separator = if self.ce_blocks() > 0 { "; " } else { "" };
+            write!(formatter, "{separator}{convolutions} convolutions of ours ({winograd} by Winograd)")?;
         }
+        Ok(())
     }
 }
 
@@ -313,6 +322,11 @@ pub(super) fn integer_attribute(name: &str, value: i64) -> AttributeProto {
 pub(super) fn integers_attribute(name: &str, values: &[i64]) -> AttributeProto {
     let (name, r#type) = (Some(name.into()), Some(AttributeType::Ints as i32));
     AttributeProto { name, r#type, ints: values.to_vec(), ..AttributeProto::default() }
+}
+
+pub(super) fn floats_attribute(name: &str, values: &[f32]) -> AttributeProto {
+    let (name, r#type) = (Some(name.into()), Some(AttributeType::Floats as i32));
+    AttributeProto { name, r#type, floats: values.to_vec(), ..AttributeProto::default() }
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@
 
 use std::ops::Range;
 
-use super::multiply::{Product, multiply};
 use super::transform::Transform;
-use super::{Convolution, Memory, Pictures, group};
+use super::{Convolution, Memory, Pictures};
+use crate::multiply::{Product, Sink, group, multiply};
 use crate::scratch::TileBuffers;
 use crate::vector::Vector;
 
@@ -46,6 +46,28 @@ impl Batch<'_> {
     }
 }
 
+/// Where the sums of a position lie, `[tiles][width]`.
+struct Sums {
+    start: *mut f32,
+    width: usize,
+}
+
+impl<V: Vector> Sink<V> for Sums {
+    #[inline(always)]
+    unsafe fn take<const COLUMNS: usize, const COUNT: usize>(
+        &mut self,
+        first: usize,
+        at: usize,
+        sums: &[[V; COLUMNS]; COUNT],
+    ) {
+        for (tile, sums) in sums.iter().enumerate() {
+            for (column, sum) in sums.iter().enumerate() {
+                unsafe { sum.store(self.start.add((at + tile) * self.width + first + column * V::LANES)) };
+            }
+        }
+    }
+}
+
 /// Computes the results of `tiles`, counted through the pictures, for some groups of outputs. B is `REGISTERS * LANES`.
 ///
 /// # Safety
@@ -65,30 +87,34 @@ pub(super) unsafe fn run<V, X, const REGISTERS: usize, const COLUMNS: usize, con
     let apart = inputs * count + APART;
     let pixels = buffers.pixels.take(IN * IN * apart).as_mut_ptr();
     unsafe {
-        for index in 0..blocks {
-            for (at, tile) in tiles.clone().enumerate() {
+        for (at, tile) in tiles.clone().enumerate() {
+            let place = batch.place(tile);
+            for index in 0..blocks {
                 let target = pixels.add((index * count + at) * block);
-                transform_pixels::<V, X, REGISTERS, IN, OUT>(batch, tile, index, target, apart);
+                transform_pixels::<V, X, REGISTERS, IN, OUT>(batch, &place, index, target, apart);
             }
         }
-        for first in groups.map(|index| index * group(block)) {
-            let width = group(block).min(outputs - first);
+        for outputs in groups.map(|index| group(outputs, block, index)) {
+            let (first, width) = (outputs.start, outputs.len());
             let sums_apart = width * count + APART;
             let sums = buffers.sums.take(IN * IN * sums_apart).as_mut_ptr();
             for position in 0..IN * IN {
-                multiply::<V, REGISTERS, COLUMNS>(Product {
+                let product = Product {
                     filters: batch.memory.filters.add((first * IN * IN + position * width) * inputs),
                     width,
+                    outputs: [0, width],
                     pixels: pixels.add(position * apart),
+                    pixels_apart: count * block,
                     blocks,
-                    tiles: count,
-                    sums: sums.add(position * sums_apart),
-                });
+                    count,
+                };
+                multiply::<V, REGISTERS, COLUMNS>(product, &mut Sums { start: sums.add(position * sums_apart), width });
             }
-            for channel in (first..first + width).step_by(block) {
-                for (at, tile) in tiles.clone().enumerate() {
+            for (at, tile) in tiles.clone().enumerate() {
+                let place = batch.place(tile);
+                for channel in outputs.clone().step_by(block) {
                     let sums = sums.add(at * width + channel - first);
-                    transform_results::<V, X, REGISTERS, IN, OUT>(batch, tile, channel, sums, sums_apart);
+                    transform_results::<V, X, REGISTERS, IN, OUT>(batch, &place, channel, sums, sums_apart);
                 }
             }
         }
@@ -99,7 +125,7 @@ pub(super) unsafe fn run<V, X, const REGISTERS: usize, const COLUMNS: usize, con
 #[inline(always)]
 unsafe fn transform_pixels<V, X, const REGISTERS: usize, const IN: usize, const OUT: usize>(
     batch: &Batch<'_>,
-    tile: usize,
+    place: &Place,
     index: usize,
     target: *mut f32,
     apart: usize,
@@ -109,10 +135,10 @@ unsafe fn transform_pixels<V, X, const REGISTERS: usize, const IN: usize, const 
 {
     let block = REGISTERS * V::LANES;
     let Pictures { height, width, .. } = batch.pictures;
-    let [top, left, ..] = batch.convolution.pads;
-    let place = batch.place(tile);
-    let rows = inside(place.row, top, height, IN);
-    let columns = inside(place.column, left, width, IN);
+    let Convolution { stride, pads: [top, left, ..], .. } = *batch.convolution;
+    let (row, column) = (place.row * stride, place.column * stride);
+    let rows = inside(row, top, height, IN);
+    let columns = inside(column, left, width, IN);
     let whole = rows.len() == IN && columns.len() == IN;
     let blocks = batch.convolution.inputs / block;
     unsafe {
@@ -120,7 +146,7 @@ unsafe fn transform_pixels<V, X, const REGISTERS: usize, const IN: usize, const 
         for register in 0..REGISTERS {
             // of a tile at the border the start lies outside, and isn't read
             let start = plane.wrapping_offset(
-                ((place.row.cast_signed() - top.cast_signed()) * width.cast_signed() + place.column.cast_signed()
+                ((row.cast_signed() - top.cast_signed()) * width.cast_signed() + column.cast_signed()
                     - left.cast_signed())
                     * block.cast_signed(),
             );
@@ -156,7 +182,7 @@ fn inside(first: usize, pad: usize, length: usize, count: usize) -> Range<usize>
 #[inline(always)]
 unsafe fn transform_results<V, X, const REGISTERS: usize, const IN: usize, const OUT: usize>(
     batch: &Batch<'_>,
-    tile: usize,
+    place: &Place,
     channel: usize,
     sums: *const f32,
     apart: usize,
@@ -165,10 +191,9 @@ unsafe fn transform_results<V, X, const REGISTERS: usize, const IN: usize, const
     X: Transform<IN, OUT>,
 {
     let block = REGISTERS * V::LANES;
-    let Convolution { outputs, relu, .. } = *batch.convolution;
+    let Convolution { outputs, range: [low, high], .. } = *batch.convolution;
     let [height, width] = batch.convolution.results(batch.pictures);
     let Memory { bias, addend, y, .. } = batch.memory;
-    let place = batch.place(tile);
     let (rows, columns) = (OUT.min(height - place.row), OUT.min(width - place.column));
     let plane = (place.sample * outputs + channel) * height * width;
     let start = plane + (place.row * width + place.column) * block;
@@ -190,8 +215,7 @@ unsafe fn transform_results<V, X, const REGISTERS: usize, const IN: usize, const
                     if !addend.is_null() {
                         value = value.add(V::load(addend.add(at)));
                     }
-                    let value = if relu { value.relu() } else { value };
-                    value.store(y.add(at));
+                    value.clamp(V::splat(low), V::splat(high)).store(y.add(at));
                 }
             }
         }

@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use super::Tile;
+use super::pointwise;
 use super::tiles::{Batch, run};
-use super::transform::{Four, Two};
+use super::transform::{Four, One, StridedTwo, Two};
 use crate::InstructionSet;
 use crate::scratch::TileBuffers;
 use crate::vector::Plain;
@@ -15,23 +16,29 @@ use crate::vector::Plain;
 /// As of [`run`], but for the instructions.
 pub(super) type Kernel = unsafe fn(&Batch<'_>, Range<usize>, Range<usize>, &mut TileBuffers);
 
-/// A function compiled for some target features, for each size of tile: a block takes so many registers, and so many registers of outputs are
+/// A function compiled for some target features, for each kind of tile: a block takes so many registers, and so many registers of outputs are
 /// summed at once.
 macro_rules! compiled_for {
     ($module:ident, $vector:ty, $registers:literal, $columns:literal, $($feature:literal)?) => {
         mod $module {
-            use super::{Batch, Four, Range, TileBuffers, Two, run};
+            use super::{Batch, Four, One, Range, StridedTwo, TileBuffers, Two, pointwise, run};
 
             $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn two(batch: &Batch<'_>, tiles: Range<usize>, groups: Range<usize>, buffers: &mut TileBuffers) {
+            pub(super) unsafe fn pixel(batch: &Batch<'_>, pixels: Range<usize>, groups: Range<usize>, buffers: &mut TileBuffers) {
                 // SAFETY: the instructions are there, and the contract is kept, by the caller's word
-                unsafe { run::<$vector, Two, $registers, $columns, 4, 2>(batch, tiles, groups, buffers) }
+                unsafe { pointwise::run::<$vector, $registers, $columns>(batch, pixels, groups, buffers) }
             }
-            $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn four(batch: &Batch<'_>, tiles: Range<usize>, groups: Range<usize>, buffers: &mut TileBuffers) {
-                // SAFETY: the instructions are there, and the contract is kept, by the caller's word
-                unsafe { run::<$vector, Four, $registers, $columns, 6, 4>(batch, tiles, groups, buffers) }
-            }
+            compiled_for!(one, $vector, One, $registers, $columns, 3, 1, $($feature)?);
+            compiled_for!(two, $vector, Two, $registers, $columns, 4, 2, $($feature)?);
+            compiled_for!(strided_two, $vector, StridedTwo, $registers, $columns, 5, 2, $($feature)?);
+            compiled_for!(four, $vector, Four, $registers, $columns, 6, 4, $($feature)?);
+        }
+    };
+    ($name:ident, $vector:ty, $transform:ty, $registers:literal, $columns:literal, $in:literal, $out:literal, $($feature:literal)?) => {
+        $(#[target_feature(enable = $feature)])?
+        pub(super) unsafe fn $name(batch: &Batch<'_>, tiles: Range<usize>, groups: Range<usize>, buffers: &mut TileBuffers) {
+            // SAFETY: the instructions are there, and the contract is kept, by the caller's word
+            unsafe { run::<$vector, $transform, $registers, $columns, $in, $out>(batch, tiles, groups, buffers) }
         }
     };
 }
@@ -50,7 +57,10 @@ pub(super) fn of(set: InstructionSet, block: usize, tile: Tile) -> Kernel {
     macro_rules! sized {
         ($module:ident) => {
             match tile {
+                Tile::Pixel => $module::pixel,
+                Tile::One => $module::one,
                 Tile::Two => $module::two,
+                Tile::StridedTwo => $module::strided_two,
                 Tile::Four => $module::four,
             }
         };

@@ -1,9 +1,9 @@
-//! Winograd's convolutions on the runtime's blocked layout, domain `ai.cenet.cpu`, `WinogradConvolution`, version 1. Only graphs that the server
-//! has rewritten hold it.
+//! Convolutions on the runtime's blocked layout, domain `ai.cenet.cpu`, `BlockedConvolution`, version 1. Only graphs that the server has rewritten
+//! hold it.
 //!
-//! Inputs are X, the transformed filters (`[outputs, inputs, P, P]` by their shape, P being 4 or 6; [`transformed`](crate::winograd::transformed)
-//! tells how they lie), a bias, and an optional addend of Y's shape. Attributes are `block` (B, 8 or 16), `pads` (as of ONNX's `Conv`, whose strides and
-//! dilations are 1 here) and `relu` (0 or 1). Channels are counted with those that fill up the last block.
+//! Inputs are X, the transformed filters (`[outputs, inputs, P, P]` by their shape, P being the side of a [`Tile`]; [`transformed`](crate::convolution::transformed)
+//! tells how they lie), a bias, and an optional addend of Y's shape. Attributes are `block` (B, 8 or 16), `stride` (1 or 2, as the tile takes it), `pads` (as of ONNX's
+//! `Conv`, whose dilations are 1 here) and `range` (2 numbers that results are clamped between; none where it is left out). Channels are counted with those that fill up the last block.
 
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput, ShapeInferenceContext,
@@ -11,29 +11,33 @@ use ort::operator::{
 use ort::value::{DynTensorValueType, Shape, TensorElementType, ValueType};
 use ort::{Error, Result};
 
-use super::blocked::{block, relu};
+use super::blocked::block;
 use super::guard::guarded;
 use super::node::{input, named, numbers, tensor_shape};
 use super::threads::{SessionThreads, or_all_cores};
 use crate::InstructionSet;
-use crate::winograd::{Convolution, MOST_PADS, Memory, Pictures, Tile, forward_raw};
+use crate::convolution::{Convolution, MOST_PADS, Memory, Pictures, Tile, UNBOUNDED, forward_raw};
 
 /// The operator's name in the domain of blocked tensors.
-pub const NAME: &str = "WinogradConvolution";
+pub const NAME: &str = "BlockedConvolution";
 /// The attribute that tells of the zeros around a picture: above, left of it, below, right of it.
 pub const PADS_ATTRIBUTE: &str = "pads";
+/// The attribute that tells how many pixels lie from one result to the next.
+pub const STRIDE_ATTRIBUTE: &str = "stride";
+/// The attribute that tells which results stay as they are.
+pub const RANGE_ATTRIBUTE: &str = "range";
 
 const FILTERS: usize = 1;
 const BIAS: usize = 2;
 const ADDEND: usize = 3;
 
-pub(super) struct WinogradConvolution {
+pub(super) struct BlockedConvolution {
     /// Threads that an inference of the session uses; 0 means one a core.
     pub(super) threads: usize,
 }
 
-impl Operator for WinogradConvolution {
-    type Kernel<'attr> = WinogradKernel;
+impl Operator for BlockedConvolution {
+    type Kernel<'attr> = ConvolutionKernel;
 
     /// Y may lie over what is added.
     const INPLACES: &[(u32, u32)] = &[(ADDEND as u32, 0)];
@@ -63,41 +67,47 @@ impl Operator for WinogradConvolution {
         guarded(|| infer_shape(context))
     }
 
-    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> Result<WinogradKernel> {
-        guarded(|| WinogradKernel::new(context, self.threads))
+    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> Result<ConvolutionKernel> {
+        guarded(|| ConvolutionKernel::new(context, self.threads))
     }
 }
 
 fn infer_shape(context: &mut ShapeInferenceContext) -> Result<()> {
     let inputs = context.inputs();
     let [ValueType::Tensor { ty, shape, dimension_symbols }, filters, ..] = &inputs[..] else { return Ok(()) };
-    let (&[batch, _, height, width], Some(&[outputs, ..])) = (&**shape, tensor_shape(filters)) else { return Ok(()) };
-    let pads = context.attr::<Vec<i64>>(PADS_ATTRIBUTE)?;
-    let &[top, left, bottom, right] = &pads[..] else { return Ok(()) };
+    let (&[batch, _, height, width], Some(&[outputs, _, side, _])) = (&**shape, tensor_shape(filters)) else {
+        return Ok(());
+    };
+    let (pads, stride) = (context.attr::<Vec<i64>>(PADS_ATTRIBUTE)?, context.attr::<i64>(STRIDE_ATTRIBUTE)?);
+    let tile = usize::try_from(side).ok().and_then(Tile::of_side);
+    let (&[top, left, bottom, right], Some(tile), 1..) = (&pads[..], tile, stride) else { return Ok(()) };
+    let reach = tile.filter_side() as i64 - 1;
     // what isn't known keeps its name, if it has the same length
-    let names = dimension_symbols.iter().zip([0, 0, top + bottom - 2, left + right - 2]);
-    let dimension_symbols =
-        names.map(|(name, change)| if change == 0 { name.clone() } else { String::new() }).collect();
-    let result = |length: i64, pads: i64| if length < 0 { length } else { (length + pads - 2).max(0) };
+    let same = |pads: i64| stride == 1 && pads == reach;
+    let names = dimension_symbols.iter().zip([true, true, same(top + bottom), same(left + right)]);
+    let dimension_symbols = names.map(|(name, same)| if same { name.clone() } else { String::new() }).collect();
+    let result = |length: i64, pads: i64| {
+        if length < 0 { length } else { ((length + pads - reach).max(0) + stride - 1) / stride }
+    };
     let shape = Shape::new([batch, outputs, result(height, top + bottom), result(width, left + right)]);
     context.set_output(0, &ValueType::Tensor { ty: *ty, shape, dimension_symbols })
 }
 
 /// One node.
-pub(super) struct WinogradKernel {
+pub(super) struct ConvolutionKernel {
     name: String,
     convolution: Convolution,
     set: InstructionSet,
     threads: usize,
 }
 
-impl Kernel for WinogradKernel {
+impl Kernel for ConvolutionKernel {
     fn compute(&mut self, context: &ComputeContext) -> Result<()> {
         guarded(|| self.run(context))
     }
 }
 
-impl WinogradKernel {
+impl ConvolutionKernel {
     fn new(context: &KernelContext<'_>, threads: usize) -> Result<Self> {
         let name = context.node_name()?;
         let error = |message: &str| named(NAME, &name, message);
@@ -107,18 +117,30 @@ impl WinogradKernel {
         let pads = pads.ok_or_else(|| error("pads must be 4 numbers from 0 to 2"))?;
         let filters = context.constant_input::<DynTensorValueType>(FILTERS)?;
         let (outputs, inputs, tile) = match lengths(filters.shape()) {
-            Some([outputs, inputs, 4, 4]) => (outputs, inputs, Tile::Two),
-            Some([outputs, inputs, 6, 6]) => (outputs, inputs, Tile::Four),
-            _ => return Err(error("the filters must have shape [outputs, inputs, P, P], P being 4 or 6")),
+            Some([outputs, inputs, side, same]) if side == same => (outputs, inputs, Tile::of_side(side)),
+            _ => (0, 0, None),
         };
+        let tile =
+            tile.ok_or_else(|| error("the filters must have shape [outputs, inputs, P, P], P from 1 to 6 but 2"))?;
+        let stride = context.get::<i64>(STRIDE_ATTRIBUTE).and_then(|stride| usize::try_from(stride).ok());
+        let stride =
+            stride.filter(|&stride| tile.takes(stride)).ok_or_else(|| error("the stride isn't the filters'"))?;
+        if tile == Tile::Pixel && pads != [0; 4] {
+            return Err(error("filters of 1x1 pixels have no pads"));
+        }
         if !outputs.is_multiple_of(block) || !inputs.is_multiple_of(block) {
             return Err(error("the channels must fill whole blocks"));
+        }
+        let range = context.get::<Vec<f32>>(RANGE_ATTRIBUTE).unwrap_or_else(|| UNBOUNDED.to_vec());
+        let &[low, high] = &range[..] else { return Err(error("the range must be 2 numbers")) };
+        if low.is_nan() || high.is_nan() || low > high {
+            return Err(error("the range must begin before it ends"));
         }
         let bias = context.constant_input::<DynTensorValueType>(BIAS)?;
         if lengths(bias.shape()) != Some([outputs]) {
             return Err(error("the bias must have a number for each output"));
         }
-        let convolution = Convolution { block, tile, inputs, outputs, pads, relu: relu(context) };
+        let convolution = Convolution { block, tile, stride, inputs, outputs, pads, range: [low, high] };
         Ok(Self { name, convolution, set: InstructionSet::best(), threads: or_all_cores(threads) })
     }
 

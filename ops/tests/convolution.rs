@@ -1,52 +1,69 @@
-//! Winograd's convolutions against the definition: every instruction set, both widths of block and sizes of tile, any pads, with and without what
-//! is added and cut off.
+//! Convolutions against the definition: every instruction set, both widths of block, every tile, any pads, with and without what is added and cut
+//! off.
 
 mod support;
 
-use ce_op::winograd::{self, Convolution, Pictures, Tensors, Tile};
+use ce_op::convolution::{self, Convolution, Pictures, RELU, Tensors, Tile, UNBOUNDED};
 use ce_op::{InstructionSet, Parallel, Serial, ShapeError};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use support::{CASES, Threads, numbers, relative_difference};
 
-const TILES: [Tile; 2] = [Tile::Two, Tile::Four];
+/// A filter's side and stride.
+#[derive(Debug, Clone, Copy)]
+struct Filter(usize, usize);
+
+/// What results are clamped between.
+const RANGES: [[f32; 2]; 3] = [UNBOUNDED, RELU, [-0.25, 0.5]];
+
+const FILTERS: [Filter; 4] = [Filter(3, 1), Filter(3, 2), Filter(1, 1), Filter(1, 2)];
+
+impl Filter {
+    fn tiles(self) -> impl Iterator<Item = Tile> {
+        Tile::ALL.into_iter().filter(move |tile| tile.filter_side() == self.0 && tile.takes(self.1))
+    }
+}
 
 /// A convolution with its pictures, by channel.
 #[derive(Debug, Clone)]
 struct Case {
     channels: [usize; 2],
     pictures: Pictures,
+    filter: Filter,
     pads: [usize; 4],
     x: Vec<f32>,
-    /// `[outputs, inputs, 3, 3]`
+    /// `[outputs, inputs, side, side]`
     filters: Vec<f32>,
     bias: Vec<f32>,
 }
 
 impl Case {
-    fn draw(channels: [usize; 2], pictures: Pictures, pads: [usize; 4], seed: u64) -> Self {
+    /// A 1x1 filter gets no pads.
+    fn draw(channels: [usize; 2], pictures: Pictures, filter: Filter, pads: [usize; 4], seed: u64) -> Self {
+        let (Filter(side, _), pads) = (filter, if filter.0 == 1 { [0; 4] } else { pads });
         let [outputs, inputs] = channels;
         let mut numbers = numbers(seed);
         let x = numbers(pictures.count * inputs * pictures.height * pictures.width, 1.0);
-        let filters = numbers(outputs * inputs * 9, 1.0 / (inputs as f32 * 3.0).sqrt());
-        Self { channels, pictures, pads, x, filters, bias: numbers(outputs, 1.0) }
+        let filters = numbers(outputs * inputs * side * side, 1.0 / (inputs as f32 * 3.0).sqrt());
+        Self { channels, pictures, filter, pads, x, filters, bias: numbers(outputs, 1.0) }
     }
 
-    fn convolution(&self, block: usize, tile: Tile, relu: bool) -> Convolution {
+    fn convolution(&self, block: usize, tile: Tile, range: [f32; 2]) -> Convolution {
         let [outputs, inputs] = self.channels.map(|channels| channels.next_multiple_of(block));
-        Convolution { block, tile, inputs, outputs, pads: self.pads, relu }
+        Convolution { block, tile, stride: self.filter.1, inputs, outputs, pads: self.pads, range }
     }
 
     /// Height and width of the results.
     fn results(&self) -> [usize; 2] {
-        self.convolution(8, Tile::Two, false).results(self.pictures)
+        let tile = self.filter.tiles().next().expect("a tile for each filter");
+        self.convolution(8, tile, UNBOUNDED).results(self.pictures)
     }
 
     /// `[N, outputs, H', W']`, by the definition, in double precision.
-    fn expected(&self, addend: Option<&[f32]>, relu: bool) -> Vec<f32> {
+    fn expected(&self, addend: Option<&[f32]>, range: [f32; 2]) -> Vec<f32> {
         let ([outputs, inputs], [height, width]) = (self.channels, self.results());
         let Pictures { height: h, width: w, .. } = self.pictures;
-        let [top, left, ..] = self.pads;
+        let ([top, left, ..], Filter(side, stride)) = (self.pads, self.filter);
         let pixel = |sample: usize, input: usize, row: usize, column: usize| match (
             row.checked_sub(top),
             column.checked_sub(left),
@@ -60,10 +77,12 @@ impl Case {
             let (column, row) = (index % width, index / width % height);
             let (output, sample) = (index / (width * height) % outputs, index / (width * height * outputs));
             let mut sum = f64::from(self.bias[output]) + addend.map_or(0.0, |addend| f64::from(addend[index]));
-            for (at, weight) in self.filters[output * inputs * 9..][..inputs * 9].iter().enumerate() {
-                sum += f64::from(*weight) * pixel(sample, at / 9, row + at / 3 % 3, column + at % 3);
+            let each = side * side;
+            for (at, weight) in self.filters[output * inputs * each..][..inputs * each].iter().enumerate() {
+                let (row, column) = (row * stride + at / side % side, column * stride + at % side);
+                sum += f64::from(*weight) * pixel(sample, at / each, row, column);
             }
-            if relu { sum.max(0.0) as f32 } else { sum as f32 }
+            (sum as f32).clamp(range[0], range[1])
         };
         (0..self.pictures.count * outputs * height * width).map(result).collect()
     }
@@ -81,8 +100,8 @@ impl Case {
         let results: usize = self.results().iter().product();
         let x = to_blocked(&self.x, [count, inputs, pixels], block);
         let addend = addend.map(|addend| to_blocked(addend, [count, outputs, results], block));
-        let filters = winograd::transformed(
-            &blocked_filters(&self.filters, self.channels, block),
+        let filters = convolution::transformed(
+            &blocked_filters(&self.filters, self.channels, self.filter.0, block),
             [convolution.outputs, convolution.inputs],
             block,
             convolution.tile,
@@ -91,28 +110,28 @@ impl Case {
         bias.resize(convolution.outputs, 0.0);
         let mut y = vec![f32::NAN; count * convolution.outputs * results];
         let tensors = Tensors { x: &x, filters: &filters, bias: &bias, addend: addend.as_deref(), y: &mut y };
-        winograd::forward(set, convolution, self.pictures, tensors, parallel).expect("the buffers fit");
+        convolution::forward(set, convolution, self.pictures, tensors, parallel).expect("the buffers fit");
         assert!(y.iter().all(|value| value.is_finite()), "every result is written");
         (0..count * outputs * results).map(|index| y[place(index, [outputs, results], block)]).collect()
     }
 
-    fn check(&self, adds: bool, relu: bool, parallel: &dyn Parallel) {
+    fn variants(&self) -> impl Iterator<Item = (InstructionSet, usize, Tile)> {
+        let blocks = InstructionSet::available().flat_map(|set| [8, 16].map(|block| (set, block)));
+        blocks.flat_map(|(set, block)| self.filter.tiles().map(move |tile| (set, block, tile)))
+    }
+
+    fn check(&self, adds: bool, range: [f32; 2], parallel: &dyn Parallel) {
         let results = self.pictures.count * self.channels[0] * self.results().iter().product::<usize>();
         let addend = numbers(7)(results, 1.0);
         let addend = adds.then_some(&addend[..]);
-        let expected = self.expected(addend, relu);
-        for (set, block, tile) in variants() {
-            let actual = self.actual(set, &self.convolution(block, tile, relu), addend, parallel);
+        let expected = self.expected(addend, range);
+        for (set, block, tile) in self.variants() {
+            let actual = self.actual(set, &self.convolution(block, tile, range), addend, parallel);
             let difference = relative_difference(&expected, &actual);
-            let tolerance = if tile == Tile::Two { 2e-6 } else { 2e-5 };
+            let tolerance = if tile == Tile::Four { 2e-5 } else { 2e-6 };
             assert!(difference < tolerance, "{set:?}, blocks of {block}, {tile:?}: {difference:e}");
         }
     }
-}
-
-fn variants() -> impl Iterator<Item = (InstructionSet, usize, Tile)> {
-    let blocks = InstructionSet::available().flat_map(|set| [8, 16].map(|block| (set, block)));
-    blocks.flat_map(|(set, block)| TILES.map(|tile| (set, block, tile)))
 }
 
 /// Where a number of `[N, C, pixels]` is in `[N, ceil(C / B), pixels, B]`.
@@ -130,13 +149,13 @@ fn to_blocked(numbers: &[f32], [count, channels, pixels]: [usize; 3], block: usi
     blocked
 }
 
-/// `[outputs, inputs, 3, 3]` to `[outputs / B, inputs / B, 3, 3, B, B]`.
-fn blocked_filters(filters: &[f32], [outputs, inputs]: [usize; 2], block: usize) -> Vec<f32> {
-    let input_blocks = inputs.div_ceil(block);
-    let mut blocked = vec![0.0; outputs.next_multiple_of(block) * input_blocks * block * 9];
+/// `[outputs, inputs, side, side]` to `[outputs / B, inputs / B, side, side, B, B]`.
+fn blocked_filters(filters: &[f32], [outputs, inputs]: [usize; 2], side: usize, block: usize) -> Vec<f32> {
+    let (input_blocks, each) = (inputs.div_ceil(block), side * side);
+    let mut blocked = vec![0.0; outputs.next_multiple_of(block) * input_blocks * block * each];
     for (index, value) in filters.iter().enumerate() {
-        let (at, input, output) = (index % 9, index / 9 % inputs, index / 9 / inputs);
-        let pair = (output / block * input_blocks + input / block) * 9 + at;
+        let (at, input, output) = (index % each, index / each % inputs, index / each / inputs);
+        let pair = (output / block * input_blocks + input / block) * each + at;
         blocked[(pair * block + input % block) * block + output % block] = *value;
     }
     blocked
@@ -153,11 +172,12 @@ proptest! {
     fn any_sizes(
         channels in [1_usize..40, 1_usize..40],
         (count, height, width) in (1_usize..3, 1_usize..12, 1_usize..12),
+        filter in prop::sample::select(FILTERS.to_vec()),
         pads in [1_usize..3, 1_usize..3, 1_usize..3, 1_usize..3],
         seed in any::<u64>(),
-        (adds, relu, threads) in (any::<bool>(), any::<bool>(), 1_usize..4),
+        (adds, range, threads) in (any::<bool>(), prop::sample::select(RANGES.to_vec()), 1_usize..4),
     ) {
-        Case::draw(channels, pictures(count, height, width), pads, seed).check(adds, relu, &Threads(threads));
+        Case::draw(channels, pictures(count, height, width), filter, pads, seed).check(adds, range, &Threads(threads));
     }
 }
 
@@ -166,35 +186,47 @@ fn groups_of_outputs_and_many_tiles() {
     if cfg!(miri) {
         return;
     }
-    Case::draw([150, 64], pictures(2, 31, 40), [1; 4], 3).check(true, true, &Threads(2));
-    Case::draw([64, 100], pictures(1, 30, 30), [0; 4], 4).check(false, false, &Serial);
+    for filter in FILTERS {
+        Case::draw([150, 64], pictures(2, 31, 40), filter, [1; 4], 3).check(true, RELU, &Threads(2));
+        Case::draw([64, 100], pictures(1, 30, 30), filter, [0; 4], 4).check(false, UNBOUNDED, &Serial);
+        // more filters than pixels: threads share the outputs
+        Case::draw([256, 20], pictures(1, 9, 7), filter, [1; 4], 5).check(true, [-0.5, 0.25], &Threads(2));
+    }
 }
 
 #[test]
 fn results_are_the_same_however_work_is_split() {
-    let case = Case::draw([24, 16], pictures(2, 9, 11), [1; 4], 6);
-    for (set, block, tile) in variants() {
-        let convolution = case.convolution(block, tile, true);
-        let alone = case.actual(set, &convolution, None, &Serial);
-        for &threads in if cfg!(miri) { &[2][..] } else { &[2, 5, 64] } {
-            assert_eq!(alone, case.actual(set, &convolution, None, &Threads(threads)), "{threads} threads");
+    for (filter, outputs) in FILTERS.into_iter().flat_map(|filter| [(filter, 24), (filter, 320)]) {
+        if cfg!(miri) && outputs > 24 {
+            continue;
+        }
+        let case = Case::draw([outputs, 16], pictures(2, 9, 11), filter, [1; 4], 6);
+        for (set, block, tile) in case.variants() {
+            let convolution = case.convolution(block, tile, RELU);
+            let alone = case.actual(set, &convolution, None, &Serial);
+            for &threads in if cfg!(miri) { &[2][..] } else { &[2, 5, 64] } {
+                assert_eq!(alone, case.actual(set, &convolution, None, &Threads(threads)), "{threads} threads");
+            }
         }
     }
 }
 
 #[test]
 fn where_the_filter_does_not_fit_there_are_no_results() {
-    let case = Case::draw([8, 8], pictures(1, 2, 5), [0; 4], 1);
-    assert_eq!(case.results(), [0, 3]);
-    case.check(false, true, &Serial);
+    for (stride, width) in [(1, 3), (2, 2)] {
+        let case = Case::draw([8, 8], pictures(1, 2, 5), Filter(3, stride), [0; 4], 1);
+        assert_eq!(case.results(), [0, width]);
+        case.check(false, RELU, &Serial);
+    }
 }
 
 #[test]
 fn a_buffer_of_another_size_is_refused() {
-    let convolution = Convolution { block: 8, tile: Tile::Two, inputs: 8, outputs: 8, pads: [1; 4], relu: false };
+    let convolution =
+        Convolution { block: 8, tile: Tile::Two, stride: 1, inputs: 8, outputs: 8, pads: [1; 4], range: RELU };
     let (x, filters, bias, mut y) = ([0.0; 8 * 6], [0.0; 16 * 64], [0.0; 8], [1.0; 8 * 6]);
     let tensors = Tensors { x: &x, filters: &filters[1..], bias: &bias, addend: None, y: &mut y };
-    let outcome = winograd::forward(InstructionSet::Portable, &convolution, pictures(1, 2, 3), tensors, &Serial);
+    let outcome = convolution::forward(InstructionSet::Portable, &convolution, pictures(1, 2, 3), tensors, &Serial);
     let input = "the filters";
     assert_eq!(outcome, Err(ShapeError::Buffer { input, expected: 1024, actual: 1023 }));
     assert_eq!(y, [1.0; 48]);

@@ -1,30 +1,29 @@
-//! 3x3 convolutions of float32 tensors in ONNX Runtime's blocked layout, with fewer products: Winograd's way, F(2x2, 3x3) and F(4x4, 3x3).
+//! Convolutions of 1x1 and 3x3 pixels on float32 tensors in ONNX Runtime's blocked layout.
 //!
 //! X is `[N, inputs / B, H * W, B]` in memory and Y `[N, outputs / B, H' * W', B]`, as the runtime's own convolutions have them (B is 16 with
-//! AVX-512, 8 with AVX2). Strides and dilations are 1, there is one group; what follows in a residual network is taken along:
-//! `relu(Y + addend)`.
+//! AVX-512, 8 with AVX2). Dilations are 1, there is one group; what follows in a residual network is taken along: `clamp(Y + addend)`.
+//!
+//! Those of 3x3 pixels take fewer products by Winograd's way, F(2x2, 3x3) and F(4x4, 3x3) at strides of 1 and F(2x2, 3x3) at strides of 2; or they are the
+//! definition's sum, as those of 1x1 are. Results differ from the definition's by rounding: by about 1e-6 of the largest, 1e-5 for F(4x4), the same however
+//! work is split.
 //!
 //! Tiles go through it some at a time, as many as stay in a core's cache with all that is made of them; threads share the tiles, or the outputs,
-//! and never wait for each other. Nothing is allocated once a thread has seen its largest convolution. Results differ from those of the
-//! definition by rounding: by about 1e-6 of the largest for F(2x2), 1e-5 for F(4x4), the same however work is split.
+//! and never wait for each other. A network's filters fit into no cache: they are fetched while those before them are used. Nothing is allocated once
+//! a thread has seen its largest convolution.
 
 mod filters;
 mod kernels;
-mod multiply;
+mod pointwise;
 mod tiles;
 mod transform;
 
 pub use filters::transformed;
 
+use crate::multiply::{groups, widest_group};
 use crate::phases::{self, Phase};
 use crate::scratch::with_tile_buffers;
 use crate::{InstructionSet, Parallel, ShapeError};
 use tiles::Batch;
-
-/// Outputs whose filters lie together: as many as are summed at once by the instructions that have blocks of `block` channels.
-pub fn group(block: usize) -> usize {
-    if block == 16 { 64 } else { 16 }
-}
 
 /// What the tiles of a task and all that is made of them may take: as much as a core has of a third-level cache. More tiles at once read the filters
 /// less often.
@@ -37,46 +36,94 @@ const FILTERS_TO_PIXELS: usize = 4;
 /// Zeros on a side of a picture, at most: of more, whole rows of results would be made of zeros alone.
 pub const MOST_PADS: usize = 2;
 
-/// How many results a tile has.
+/// How many results are made at once, of what filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tile {
-    /// 2x2, of 4x4 pixels.
+    /// One, of a 1x1 filter.
+    Pixel,
+    /// One, of a 3x3 filter, by the definition.
+    One,
+    /// 2x2, of 4x4 pixels, at strides of 1.
     Two,
-    /// 4x4, of 6x6 pixels.
+    /// 2x2, of 5x5 pixels, at strides of 2.
+    StridedTwo,
+    /// 4x4, of 6x6 pixels, at strides of 1.
     Four,
 }
 
 impl Tile {
+    /// All.
+    pub const ALL: [Self; 5] = [Self::Pixel, Self::One, Self::Two, Self::StridedTwo, Self::Four];
+
+    /// The one that so many pixels a side make.
+    pub fn of_side(side: usize) -> Option<Self> {
+        Self::ALL.into_iter().find(|tile| tile.side() == side)
+    }
+
     /// Results a side.
     pub fn size(self) -> usize {
         match self {
-            Self::Two => 2,
+            Self::Pixel | Self::One => 1,
+            Self::Two | Self::StridedTwo => 2,
             Self::Four => 4,
         }
     }
 
-    /// Pixels that a tile is made of; as many products are taken of each pair of channels.
-    pub fn positions(self) -> usize {
-        (self.size() + 2).pow(2)
+    /// Pixels a side that a tile is made of; as many products are taken of each pair of channels.
+    pub fn side(self) -> usize {
+        match self {
+            Self::Pixel => 1,
+            Self::One => 3,
+            Self::Two => 4,
+            Self::StridedTwo => 5,
+            Self::Four => 6,
+        }
+    }
+
+    /// Numbers a side of a filter.
+    pub fn filter_side(self) -> usize {
+        if self == Self::Pixel { 1 } else { 3 }
+    }
+
+    /// Whether it is for this stride.
+    pub fn takes(self, stride: usize) -> bool {
+        match self {
+            Self::Pixel | Self::One => matches!(stride, 1 | 2),
+            Self::Two | Self::Four => stride == 1,
+            Self::StridedTwo => stride == 2,
+        }
+    }
+
+    /// Products of each pair of channels.
+    pub(crate) fn positions(self) -> usize {
+        self.side().pow(2)
     }
 }
 
 /// A convolution's sizes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Convolution {
     /// Channels a block, 8 or 16.
     pub block: usize,
     /// How many results are made at once.
     pub tile: Tile,
+    /// Pixels from one result to the next, 1 or 2, as the tile takes it.
+    pub stride: usize,
     /// Channels of X, whole blocks.
     pub inputs: usize,
     /// Channels of Y, whole blocks.
     pub outputs: usize,
     /// Zeros around a picture: above, left of it, below, right of it; each at most [`MOST_PADS`].
     pub pads: [usize; 4],
-    /// Whether what is below zero becomes zero.
-    pub relu: bool,
+    /// Results below the first become it, those above the second that.
+    pub range: [f32; 2],
 }
+
+/// The range of results that stay as they are.
+pub const UNBOUNDED: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
+
+/// The range of a ReLU's results.
+pub const RELU: [f32; 2] = [0.0, f32::INFINITY];
 
 /// The pictures of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +140,10 @@ impl Convolution {
     /// Height and width of the results; 0 where the filter doesn't fit.
     pub fn results(&self, pictures: Pictures) -> [usize; 2] {
         let [top, left, bottom, right] = self.pads;
-        [(pictures.height + top + bottom).saturating_sub(2), (pictures.width + left + right).saturating_sub(2)]
+        [pictures.height + top + bottom, pictures.width + left + right].map(|length| {
+            let starts = (length + 1).saturating_sub(self.tile.filter_side());
+            starts.div_ceil(self.stride)
+        })
     }
 
     /// Tiles a column and a row of a picture.
@@ -169,7 +219,8 @@ pub(crate) struct Memory {
 /// As [`forward`], on memory of somebody else's.
 ///
 /// # Panics
-/// When the blocks aren't of 8 or 16 channels, the channels aren't of whole blocks, or there are more than [`MOST_PADS`] on a side.
+/// When the blocks aren't of 8 or 16 channels, the channels aren't of whole blocks, the tile isn't for the stride, there are more pads than
+/// [`MOST_PADS`] on a side, or any with 1x1 filters.
 ///
 /// # Safety
 /// For the length of the call, the numbers that the sizes ask for can be read at `x`, `filters`, `bias` and, where it isn't null, `addend`,
@@ -181,16 +232,18 @@ pub(crate) unsafe fn forward_raw(
     memory: Memory,
     parallel: &dyn Parallel,
 ) {
-    let Convolution { block, tile, inputs, outputs, .. } = *convolution;
+    let Convolution { block, tile, stride, inputs, outputs, .. } = *convolution;
+    assert!(tile.takes(stride), "the tile is for this stride");
     assert!(block == 8 || block == 16, "blocks are of 8 or 16 channels");
     assert!(inputs.is_multiple_of(block) && outputs.is_multiple_of(block), "channels are of whole blocks");
+    assert!(tile != Tile::Pixel || convolution.pads == [0; 4], "1x1 filters reach over no border");
     assert!(convolution.pads.iter().all(|&pad| pad <= MOST_PADS), "no more pads than the filter reaches over");
     let tiles = pictures.count * convolution.tiles(pictures).iter().product::<usize>();
     if tiles == 0 {
         return;
     }
-    let tile_bytes = tile.positions() * (inputs + outputs.min(group(block))) * size_of::<f32>();
-    let (threads, groups) = (parallel.threads().max(1), outputs.div_ceil(group(block)));
+    let tile_bytes = tile.positions() * (inputs + outputs.min(widest_group(block))) * size_of::<f32>();
+    let (threads, groups) = (parallel.threads().max(1), groups(outputs, block));
     let parts = tiles.div_ceil((TASK_BYTES / tile_bytes).max(1));
     let (parts, shares) = if groups.is_multiple_of(threads) && tiles * FILTERS_TO_PIXELS <= outputs {
         (parts, threads)

@@ -1,0 +1,157 @@
+//! Filters times pixels in the runtime's blocked layout: the products that convolutions are made of. Who asks for them says what becomes of the sums.
+
+use std::ops::Range;
+
+use crate::vector::{Vector, prefetch_line};
+
+/// Pixels that are summed at once, at most.
+const PIXELS: usize = 6;
+
+/// Outputs whose filters lie together, at most: as many as are summed at once by the instructions that have blocks of `block` channels.
+pub(crate) fn widest_group(block: usize) -> usize {
+    if block == 16 { 64 } else { 16 }
+}
+
+/// How many groups `outputs` make.
+pub(crate) fn groups(outputs: usize, block: usize) -> usize {
+    outputs.div_ceil(widest_group(block))
+}
+
+/// The outputs of group `index`, whole blocks. Groups are of about one size, because those of few outputs are slow.
+pub(crate) fn group(outputs: usize, block: usize, index: usize) -> Range<usize> {
+    let (groups, blocks) = (groups(outputs, block), outputs / block);
+    index * blocks / groups * block..(index + 1) * blocks / groups * block
+}
+
+/// What is multiplied. B is the width of a block.
+#[derive(Clone, Copy)]
+pub(crate) struct Product {
+    /// `[inputs][width]`
+    pub(crate) filters: *const f32,
+    /// Outputs whose filters lie together.
+    pub(crate) width: usize,
+    /// Of these, the first that is computed, and where they end.
+    pub(crate) outputs: [usize; 2],
+    /// `[inputs / B][count][B]`
+    pub(crate) pixels: *const f32,
+    /// Numbers between a pixel and the same of the next block.
+    pub(crate) pixels_apart: usize,
+    /// Blocks of inputs.
+    pub(crate) blocks: usize,
+    /// Pixels.
+    pub(crate) count: usize,
+}
+
+/// Takes the sums.
+pub(crate) trait Sink<V: Vector> {
+    /// Is told what it will take next.
+    fn expect<const COLUMNS: usize, const COUNT: usize>(&mut self, _first: usize, _at: usize) {}
+
+    /// Takes `[pixels][outputs]` registers of sums: for the pixels from `at` on, for the outputs from `first` on.
+    ///
+    /// # Safety
+    /// The machine has `V`'s instructions.
+    unsafe fn take<const COLUMNS: usize, const COUNT: usize>(
+        &mut self,
+        first: usize,
+        at: usize,
+        sums: &[[V; COLUMNS]; COUNT],
+    );
+}
+
+/// Multiplies, `COLUMNS` registers of outputs at a time. B is `REGISTERS * LANES`.
+///
+/// # Safety
+/// The machine has `V`'s instructions, the numbers that `product` names can be read, outputs begin and end with whole registers.
+#[inline(always)]
+pub(crate) unsafe fn multiply<V: Vector, const REGISTERS: usize, const COLUMNS: usize>(
+    product: Product,
+    sink: &mut impl Sink<V>,
+) {
+    let [mut first, end] = product.outputs;
+    // SAFETY: columns end where the outputs do, with a whole register
+    unsafe {
+        while first < end {
+            let columns = ((end - first) / V::LANES).min(COLUMNS);
+            match columns {
+                4 if COLUMNS >= 4 => rows::<V, REGISTERS, 4>(product, first, sink),
+                3 if COLUMNS >= 3 => rows::<V, REGISTERS, 3>(product, first, sink),
+                2 if COLUMNS >= 2 => rows::<V, REGISTERS, 2>(product, first, sink),
+                _ => rows::<V, REGISTERS, 1>(product, first, sink),
+            }
+            first += columns.max(1) * V::LANES;
+        }
+    }
+}
+
+/// All pixels, in steps of about one size. The filters that come next in memory are fetched meanwhile: a network's don't fit into a cache.
+#[inline(always)]
+unsafe fn rows<V: Vector, const REGISTERS: usize, const COLUMNS: usize>(
+    product: Product,
+    first: usize,
+    sink: &mut impl Sink<V>,
+) {
+    let steps = product.count.div_ceil(PIXELS);
+    let mut at = 0;
+    // SAFETY: as of `multiply`; a step ends at or before the last pixel
+    unsafe {
+        for step in 0..steps {
+            let end = (step + 1) * product.count / steps;
+            match end - at {
+                6 => pixels::<V, REGISTERS, COLUMNS, 6>(product, first, at, [step, steps], sink),
+                5 => pixels::<V, REGISTERS, COLUMNS, 5>(product, first, at, [step, steps], sink),
+                4 => pixels::<V, REGISTERS, COLUMNS, 4>(product, first, at, [step, steps], sink),
+                3 => pixels::<V, REGISTERS, COLUMNS, 3>(product, first, at, [step, steps], sink),
+                2 => pixels::<V, REGISTERS, COLUMNS, 2>(product, first, at, [step, steps], sink),
+                _ => pixels::<V, REGISTERS, COLUMNS, 1>(product, first, at, [step, steps], sink),
+            }
+            at = end;
+        }
+    }
+}
+
+/// `COUNT` pixels from `at` on, one of `steps` that each fetch as many of the filters that come next, `COLUMNS` registers of outputs from `first` on.
+#[inline(always)]
+unsafe fn pixels<V: Vector, const REGISTERS: usize, const COLUMNS: usize, const COUNT: usize>(
+    product: Product,
+    first: usize,
+    at: usize,
+    [step, steps]: [usize; 2],
+    sink: &mut impl Sink<V>,
+) {
+    let block = REGISTERS * V::LANES;
+    sink.expect::<COLUMNS, COUNT>(first, at);
+    // SAFETY: as of `multiply`
+    unsafe {
+        let mut sums = [[V::splat(0.0); COLUMNS]; COUNT];
+        let mut filters = product.filters.add(first);
+        let mut pixels = product.pixels.add(at * block);
+        let inputs = product.blocks * block;
+        let mut next = filters.wrapping_add(product.width * inputs + step * inputs / steps * COLUMNS * V::LANES);
+        let mut due = 0;
+        for _ in 0..product.blocks {
+            for pixel in COUNT..2 * COUNT {
+                prefetch_line(pixels.wrapping_add(pixel * block));
+            }
+            for lane in 0..block {
+                let weights: [V; COLUMNS] = std::array::from_fn(|column| V::load(filters.add(column * V::LANES)));
+                due += COLUMNS;
+                while due >= steps {
+                    due -= steps;
+                    prefetch_line(next);
+                    next = next.wrapping_add(V::LANES);
+                }
+                for (pixel, sums) in sums.iter_mut().enumerate() {
+                    let value = V::splat(*pixels.add(pixel * block + lane));
+                    for (sum, weight) in sums.iter_mut().zip(weights) {
+                        *sum = weight.mul_add(value, *sum);
+                    }
+                }
+                // the last step leads out of the numbers
+                filters = filters.wrapping_add(product.width);
+            }
+            pixels = pixels.wrapping_add(product.pixels_apart);
+        }
+        sink.take(first, at, &sums);
+    }
+}

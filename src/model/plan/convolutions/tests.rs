@@ -1,0 +1,245 @@
+//! Convolutions as the runtime leaves them, and what becomes of them.
+
+use ce_op::onnx::{BLOCK_ATTRIBUTE, BLOCKED_NAME, CONVOLUTION_NAME, CONVOLVED_NAME, RANGE_ATTRIBUTE, STRIDE_ATTRIBUTE};
+
+use super::super::rewrite::{floats_attribute, integer_attribute, integers_attribute};
+use super::*;
+
+const BLOCK: usize = 8;
+
+/// A convolution of `x` with the filters `w`, to be changed.
+fn convolution() -> NodeProto {
+    let text = |name: &str, value: &str| AttributeProto {
+        name: Some(name.into()),
+        s: Some(value.as_bytes().to_vec()),
+        ..AttributeProto::default()
+    };
+    NodeProto {
+        input: ["x", "w", "b"].map(str::to_owned).to_vec(),
+        output: vec!["y".into()],
+        op_type: Some("Conv".into()),
+        domain: Some(NCHWC_DOMAIN.into()),
+        attribute: vec![
+            integers_attribute("pads", &[1, 1, 1, 1]),
+            integers_attribute("strides", &[1, 1]),
+            integers_attribute("dilations", &[1, 1]),
+            integer_attribute("group", 1),
+            text("auto_pad", "NOTSET"),
+            text("activation", "Relu"),
+        ],
+        ..NodeProto::default()
+    }
+}
+
+fn model(nodes: Vec<NodeProto>) -> ModelProto {
+    let zeros = |name: &str, dims: &[usize]| tensor(name, dims, &vec![0.0; dims.iter().product()]);
+    let initializer = vec![
+        zeros("w", &[16, 8, 3, 3]),
+        zeros("b", &[16]),
+        zeros("large", &[256, 128, 3, 3]),
+        zeros("largest", &[512, 256, 3, 3]),
+        zeros("pointwise", &[16, 8, 1, 1]),
+        zeros("of the picture", &[16, 3, 3, 3]),
+    ];
+    let graph = GraphProto { node: nodes, initializer, ..GraphProto::default() };
+    ModelProto { graph: Some(graph), ..ModelProto::default() }
+}
+
+fn rewritten(nodes: Vec<NodeProto>) -> (Coverage, GraphProto) {
+    let (mut model, mut coverage) = (model(nodes), Coverage::default());
+    rewrite(&mut model, BLOCK, &mut coverage);
+    let imported = usize::from(coverage.convolutions > 0);
+    assert_eq!(model.opset_import.len(), imported, "the domain is imported where it is used");
+    (coverage, model.graph.expect("a graph"))
+}
+
+/// So many of ours, all of them Winograd's.
+fn winograds(count: usize) -> Coverage {
+    Coverage { convolutions: count, winograd: count, ..Coverage::default() }
+}
+
+fn changed(change: impl FnOnce(&mut NodeProto)) -> NodeProto {
+    let mut node = convolution();
+    change(&mut node);
+    node
+}
+
+fn range(node: &NodeProto) -> &[f32] {
+    &attribute(node, RANGE_ATTRIBUTE).expect("a range").floats
+}
+
+/// A convolution with a clip to these numbers in it.
+fn clipped(floats: &[f32]) -> NodeProto {
+    changed(|node| {
+        node.attribute[5].s = Some(b"Clip".to_vec());
+        node.attribute.push(floats_attribute("activation_params", floats));
+    })
+}
+
+#[test]
+fn a_clip_is_taken_along() {
+    let (coverage, graph) = rewritten(vec![clipped(&[0.0, 6.0])]);
+    assert_eq!(coverage, winograds(1));
+    assert_eq!(range(&graph.node[0]), [0.0, 6.0]);
+}
+
+fn lengths<'g>(graph: &'g GraphProto, name: &str) -> &'g [i64] {
+    &graph.initializer.iter().find(|tensor| tensor.name() == name).expect(name).dims
+}
+
+#[test]
+fn a_convolution_that_fits_is_ours() {
+    let added = changed(|node| node.input.push("added".into()));
+    let (coverage, graph) = rewritten(vec![added]);
+    assert_eq!(coverage, winograds(1));
+    let node = &graph.node[0];
+    assert!(is(node, BLOCKED_DOMAIN, CONVOLUTION_NAME));
+    assert_eq!(node.input, ["x", "ai.cenet.cpu/w", "b", "added"]);
+    let attributes = [BLOCK_ATTRIBUTE, STRIDE_ATTRIBUTE].map(|name| integer(node, name));
+    assert_eq!(attributes, [Some(8), Some(1)]);
+    assert_eq!(range(node), RELU);
+    assert_eq!(integers(node, "pads"), [1; 4]);
+    assert_eq!(lengths(&graph, "ai.cenet.cpu/w"), [16, 8, 6, 6]);
+    assert!(!graph.initializer.iter().any(|tensor| tensor.name() == "w"), "nobody reads the old filters");
+}
+
+#[test]
+fn filters_that_several_share_are_transformed_once() {
+    let other = changed(|node| node.output = vec!["z".into()]);
+    let without_bias = changed(|node| {
+        node.input.truncate(2);
+        node.attribute.clear();
+    });
+    let plain = changed(|node| node.attribute = vec![integers_attribute("strides", &[3, 3])]);
+    let (coverage, graph) = rewritten(vec![convolution(), other, without_bias, plain]);
+    assert_eq!(coverage, winograds(3));
+    let names: Vec<_> = graph.initializer.iter().map(TensorProto::name).collect();
+    assert_eq!(names, ["w", "b", "ai.cenet.cpu/no bias of 16", "ai.cenet.cpu/w"], "one still reads the old filters");
+    assert_eq!(integers(&graph.node[2], "pads"), [0; 4]);
+    assert_eq!(range(&graph.node[2]), UNBOUNDED);
+}
+
+#[test]
+fn the_tile_is_chosen_by_filter_stride_and_channels() {
+    let pads = |filters: &str| if filters == "pointwise" { [0; 4] } else { [1; 4] };
+    let cases = [
+        ("w", 1, [16, 8, 6, 6]),
+        ("w", 2, [16, 8, 5, 5]),
+        ("large", 1, [256, 128, 4, 4]),
+        ("large", 2, [256, 128, 5, 5]),
+        ("largest", 1, [512, 256, 4, 4]),
+        ("largest", 2, [512, 256, 3, 3]),
+        ("pointwise", 1, [16, 8, 1, 1]),
+        ("pointwise", 2, [16, 8, 1, 1]),
+    ];
+    for (filters, stride, expected) in cases {
+        let (coverage, graph) = rewritten(vec![changed(|node| {
+            node.input = ["x", filters].map(str::to_owned).to_vec();
+            node.attribute[0] = integers_attribute("pads", &pads(filters));
+            node.attribute[1] = integers_attribute("strides", &[stride; 2]);
+        })]);
+        let winograd = usize::from(expected[2] > 3);
+        assert_eq!(coverage, Coverage { convolutions: 1, winograd, ..Coverage::default() });
+        assert_eq!(lengths(&graph, &format!("ai.cenet.cpu/{filters}")), expected, "{filters} at strides of {stride}");
+        assert_eq!(integer(&graph.node[0], STRIDE_ATTRIBUTE), Some(stride));
+    }
+}
+
+/// A CE block of the result of a convolution, with the addend "x".
+fn block_of(convolved: &str) -> NodeProto {
+    NodeProto {
+        input: [convolved, "p1", "p2", "p3", "p4", "p5", "x"].map(str::to_owned).to_vec(),
+        output: vec!["mixed".into()],
+        op_type: Some(BLOCKED_NAME.into()),
+        domain: Some(BLOCKED_DOMAIN.into()),
+        ..NodeProto::default()
+    }
+}
+
+/// A 1x1 convolution without anything in it, to be changed.
+fn pointwise(change: impl FnOnce(&mut NodeProto)) -> NodeProto {
+    changed(|node| {
+        node.input = ["x", "pointwise"].map(str::to_owned).to_vec();
+        node.attribute.clear();
+        change(node);
+    })
+}
+
+#[test]
+fn a_1x1_convolution_before_a_block_becomes_part_of_it() {
+    let (coverage, graph) = rewritten(vec![pointwise(|_| ()), block_of("y")]);
+    assert_eq!(coverage, Coverage { with_convolution: 1, ..Coverage::default() });
+    let [node] = &graph.node[..] else { panic!("{:?}", graph.node) };
+    assert!(is(node, BLOCKED_DOMAIN, CONVOLVED_NAME));
+    let (filters, bias) = ("ai.cenet.cpu/pointwise", "ai.cenet.cpu/no bias of 16");
+    assert_eq!(node.input, ["x", "p1", "p2", "p3", "p4", "p5", filters, bias, "x"]);
+    assert_eq!(lengths(&graph, filters), [16, 8, 1, 1]);
+    assert!(!graph.initializer.iter().any(|tensor| tensor.name() == "pointwise"), "nobody reads the old filters");
+}
+
+#[test]
+fn a_convolution_that_is_more_than_a_block_takes_stays_before_it() {
+    let text = |name: &str| convolution().attribute.into_iter().find(|attribute| attribute.name() == name);
+    let nodes = [
+        convolution(),
+        pointwise(|node| node.input.extend(["", "added"].map(str::to_owned))),
+        pointwise(|node| node.attribute.extend(text("activation"))),
+        pointwise(|node| node.attribute.push(integers_attribute("strides", &[2, 2]))),
+    ];
+    for node in nodes {
+        let (coverage, graph) = rewritten(vec![node, block_of("y")]);
+        assert_eq!((coverage.with_convolution, coverage.convolutions), (0, 1));
+        assert_eq!(graph.node[1], block_of("y"));
+    }
+    let (coverage, _) = rewritten(vec![pointwise(|_| ()), block_of("y"), block_of("y")]);
+    assert_eq!((coverage.with_convolution, coverage.convolutions), (0, 1), "two read it");
+    let (coverage, _) = rewritten(vec![block_of("of the graph's input")]);
+    assert_eq!(coverage, Coverage::default());
+}
+
+#[test]
+fn what_does_not_fit_stays() {
+    let with = |name: &'static str, values: &[i64]| {
+        let attribute = integers_attribute(name, values);
+        changed(|node| {
+            node.attribute.retain(|attribute| attribute.name() != name);
+            node.attribute.push(attribute);
+        })
+    };
+    let reading = |input: [&str; 3]| changed(|node| node.input = input.map(str::to_owned).to_vec());
+    let nodes = [
+        with("strides", &[2, 1]),
+        with("strides", &[3, 3]),
+        with("strides", &[1]),
+        with("dilations", &[1, 2]),
+        with("pads", &[1, 1]),
+        with("pads", &[1, 1, -1, 1]),
+        with("pads", &[1, 1, 3, 1]),
+        changed(|node| node.attribute.insert(0, integer_attribute("group", 2))),
+        changed(|node| node.attribute[5].s = Some(b"LeakyRelu".to_vec())),
+        changed(|node| node.attribute[5].s = Some(b"Clip".to_vec())),
+        clipped(&[6.0, 0.0]),
+        clipped(&[0.0]),
+        changed(|node| node.attribute[4].s = Some(b"SAME_UPPER".to_vec())),
+        reading(["x", "pointwise", "b"]), // with pads
+        reading(["x", "of the picture", "b"]),
+        reading(["x", "computed", "b"]),
+        reading(["x", "w", "computed"]),
+        reading(["x", "large", "b"]),
+        changed(|node| node.domain = None),
+        changed(|node| node.op_type = Some("MaxPool".into())),
+        changed(|node| node.input.clear()),
+        changed(|node| node.output.clear()),
+    ];
+    for node in nodes {
+        let (coverage, graph) = rewritten(vec![node.clone()]);
+        assert_eq!(coverage, Coverage::default(), "{node:?}");
+        assert_eq!(graph.node, [node]);
+        assert_eq!(graph.initializer.len(), 6);
+    }
+    let mut broken = model(vec![convolution()]);
+    broken.graph.as_mut().expect("a graph").initializer[0].raw_data = Some(vec![0; 7]);
+    let mut coverage = Coverage::default();
+    rewrite(&mut broken, BLOCK, &mut coverage);
+    assert_eq!(coverage, Coverage::default(), "filters of another size than they say");
+}
