@@ -4,8 +4,13 @@ use std::ops::Range;
 
 use crate::vector::{Vector, prefetch_line};
 
-/// Pixels that are summed at once, at most.
-const PIXELS: usize = 6;
+/// Pixels that are summed at once, at most: fewer where there are few registers, so that sums, filters and a pixel have room there.
+const fn most_pixels<V: Vector>() -> usize {
+    if V::LANES == 16 { 6 } else { 5 }
+}
+
+/// Binary places of a number of registers of filters.
+const PLACES: u32 = 12;
 
 /// Outputs whose filters lie together, at most: as many as are summed at once by the instructions that have blocks of `block` channels.
 pub(crate) fn widest_group(block: usize) -> usize {
@@ -91,15 +96,19 @@ unsafe fn rows<V: Vector, const REGISTERS: usize, const COLUMNS: usize>(
     first: usize,
     sink: &mut impl Sink<V>,
 ) {
-    let steps = product.count.div_ceil(PIXELS);
+    let steps = product.count.div_ceil(most_pixels::<V>());
     let mut at = 0;
     // SAFETY: as of `multiply`; a step ends at or before the last pixel
     unsafe {
         for step in 0..steps {
             let end = (step + 1) * product.count / steps;
             match end - at {
-                6 => pixels::<V, REGISTERS, COLUMNS, 6>(product, first, at, [step, steps], sink),
-                5 => pixels::<V, REGISTERS, COLUMNS, 5>(product, first, at, [step, steps], sink),
+                6 if most_pixels::<V>() >= 6 => {
+                    pixels::<V, REGISTERS, COLUMNS, 6>(product, first, at, [step, steps], sink)
+                }
+                5 if most_pixels::<V>() >= 5 => {
+                    pixels::<V, REGISTERS, COLUMNS, 5>(product, first, at, [step, steps], sink)
+                }
                 4 => pixels::<V, REGISTERS, COLUMNS, 4>(product, first, at, [step, steps], sink),
                 3 => pixels::<V, REGISTERS, COLUMNS, 3>(product, first, at, [step, steps], sink),
                 2 => pixels::<V, REGISTERS, COLUMNS, 2>(product, first, at, [step, steps], sink),
@@ -127,20 +136,20 @@ unsafe fn pixels<V: Vector, const REGISTERS: usize, const COLUMNS: usize, const 
         let mut filters = product.filters.add(first);
         let mut pixels = product.pixels.add(at * block);
         let inputs = product.blocks * block;
-        let mut next = filters.wrapping_add(product.width * inputs + step * inputs / steps * COLUMNS * V::LANES);
-        let mut due = 0;
+        let next = filters.wrapping_add(product.width * inputs + step * inputs / steps * COLUMNS * V::LANES);
+        // without branches: always so many at each input, some more than once where a step's share is small
+        let each = COLUMNS.div_ceil(2);
+        let (pace, mut ahead) = (((COLUMNS << PLACES) / (steps * each)).min(1 << PLACES), 0);
         for _ in 0..product.blocks {
             for pixel in COUNT..2 * COUNT {
                 prefetch_line(pixels.wrapping_add(pixel * block));
             }
             for lane in 0..block {
-                let weights: [V; COLUMNS] = std::array::from_fn(|column| V::load(filters.add(column * V::LANES)));
-                due += COLUMNS;
-                while due >= steps {
-                    due -= steps;
-                    prefetch_line(next);
-                    next = next.wrapping_add(V::LANES);
+                for _ in 0..COLUMNS.div_ceil(2) {
+                    prefetch_line(next.wrapping_add((ahead >> PLACES) * V::LANES));
+                    ahead += pace;
                 }
+                let weights: [V; COLUMNS] = std::array::from_fn(|column| V::load(filters.add(column * V::LANES)));
                 for (pixel, sums) in sums.iter_mut().enumerate() {
                     let value = V::splat(*pixels.add(pixel * block + lane));
                     for (sum, weight) in sums.iter_mut().zip(weights) {
