@@ -138,9 +138,10 @@ fn a_planned_network_is_written_for_other_programs() {
 #[test]
 fn the_golden_pair_is_reproduced_on_every_path() {
     for instructions in ["avx512", "avx2", "portable"] {
-        for (plan, expected) in
-            [("on", "4 blocked (3 with the add, 4 with the ReLU after it, 1 with the convolution before it), 0 plain"), ("off", "none: ")]
-        {
+        for (plan, expected) in [
+            ("on", "4 blocked (3 with the add, 4 with the ReLU after it, 1 with the convolution before it), 0 plain"),
+            ("off", "none: "),
+        ] {
             let output = run(&["inspect", "tiny_ce", "--instructions", instructions, "--plan", plan]);
             let report = text(&output.stdout);
             assert!(output.status.success(), "{instructions}, {plan}: {}", text(&output.stderr));

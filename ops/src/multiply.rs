@@ -47,6 +47,39 @@ pub(crate) struct Product {
     pub(crate) count: usize,
 }
 
+/// How results lie that are in the runtime's layout.
+#[derive(Clone, Copy)]
+pub(crate) struct Layout {
+    /// B.
+    pub(crate) block: usize,
+    /// Numbers between a pixel and the same of the next block.
+    pub(crate) apart: usize,
+}
+
+impl Layout {
+    /// Where output `output` of pixel `at` is.
+    #[inline(always)]
+    pub(crate) fn place(self, output: usize, at: usize) -> usize {
+        output / self.block * self.apart + at * self.block + output % self.block
+    }
+
+    /// Asks for the lines in `memory` of what a [`Sink`] will take.
+    #[inline(always)]
+    pub(crate) fn prefetch<V: Vector, const COLUMNS: usize, const COUNT: usize>(
+        self,
+        memory: *const f32,
+        first: usize,
+        at: usize,
+    ) {
+        for column in 0..COLUMNS {
+            let place = self.place(first + column * V::LANES, at);
+            for pixel in 0..COUNT {
+                prefetch_line(memory.wrapping_add(place + pixel * self.block));
+            }
+        }
+    }
+}
+
 /// Takes the sums.
 pub(crate) trait Sink<V: Vector> {
     /// Is told what it will take next.
@@ -145,7 +178,7 @@ unsafe fn pixels<V: Vector, const REGISTERS: usize, const COLUMNS: usize, const 
                 prefetch_line(pixels.wrapping_add(pixel * block));
             }
             for lane in 0..block {
-                for _ in 0..COLUMNS.div_ceil(2) {
+                for _ in 0..each {
                     prefetch_line(next.wrapping_add((ahead >> PLACES) * V::LANES));
                     ahead += pace;
                 }

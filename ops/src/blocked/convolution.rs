@@ -5,9 +5,9 @@
 #![expect(clippy::needless_range_loop, reason = "sums stay in registers where loops are plain")]
 
 use super::variance::{Moments, RUN};
-use crate::multiply::{Product, Sink, multiply};
+use crate::multiply::{Layout, Product, Sink, multiply};
 use crate::scratch::Buffer;
-use crate::vector::{Vector, prefetch_line};
+use crate::vector::Vector;
 
 /// What the pixels may take that all outputs of a group are made of, one after the other: they stay in a second-level cache.
 const PIXELS_BYTES: usize = 256 << 10;
@@ -88,8 +88,7 @@ pub(super) unsafe fn convolve<V: Vector, const REGISTERS: usize, const COLUMNS: 
         let mut results = Results {
             y: share.y.wrapping_add(pixels.start * block),
             addend: share.addend.wrapping_add(pixels.start * block),
-            apart: share.count * block,
-            block,
+            layout: Layout { block, apart: share.count * block },
             width: share.width,
             bias: share.bias,
             spread: spread.as_mut_ptr(),
@@ -110,37 +109,21 @@ const SPREAD: usize = 3;
 
 /// Where results go.
 struct Results {
-    /// `[width / B][apart / B][B]`
     y: *mut f32,
-    /// As `y`.
     addend: *const f32,
-    apart: usize,
-    block: usize,
+    layout: Layout,
     width: usize,
     bias: *const f32,
     /// `[SPREAD][width]`
     spread: *mut f32,
 }
 
-impl Results {
-    /// The distance of an output's first pixel, from `at` on, from the group's.
-    #[inline(always)]
-    fn place(&self, output: usize, at: usize) -> usize {
-        output / self.block * self.apart + at * self.block + output % self.block
-    }
-}
-
 impl<V: Vector> Sink<V> for Results {
     /// Of many pictures neither the results' place nor what is added to them is in the cache: both are fetched while the products are taken.
     #[inline(always)]
     fn expect<const COLUMNS: usize, const COUNT: usize>(&mut self, first: usize, at: usize) {
-        for column in 0..COLUMNS {
-            let place = self.place(first + column * V::LANES, at);
-            for pixel in 0..COUNT {
-                prefetch_line(self.y.wrapping_add(place + pixel * self.block));
-                prefetch_line(self.addend.wrapping_add(place + pixel * self.block));
-            }
-        }
+        self.layout.prefetch::<V, COLUMNS, COUNT>(self.y, first, at);
+        self.layout.prefetch::<V, COLUMNS, COUNT>(self.addend, first, at);
     }
 
     #[inline(always)]
@@ -154,7 +137,7 @@ impl<V: Vector> Sink<V> for Results {
             let output = first + column * V::LANES;
             unsafe {
                 let bias = V::load(self.bias.add(output));
-                let target = self.y.add(self.place(output, at));
+                let target = self.y.add(self.layout.place(output, at));
                 let spread = self.spread.add(output);
                 let values: [V; COUNT] = std::array::from_fn(|pixel| sums[pixel][column].add(bias));
                 let (centre, mut sum, mut squares) = if at == 0 {
@@ -168,7 +151,7 @@ impl<V: Vector> Sink<V> for Results {
                     (V::load(spread), V::load(spread.add(self.width)), V::load(spread.add(2 * self.width)))
                 };
                 for (pixel, value) in values.into_iter().enumerate() {
-                    value.store(target.add(pixel * self.block));
+                    value.store(target.add(pixel * self.layout.block));
                     let deviation = value.sub(centre);
                     sum = sum.add(deviation);
                     squares = deviation.mul_add(deviation, squares);

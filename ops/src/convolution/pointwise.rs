@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use super::tiles::Batch;
 use super::{Convolution, Memory, Pictures};
-use crate::multiply::{Product, Sink, group, multiply};
+use crate::multiply::{Layout, Product, Sink, group, multiply};
 use crate::scratch::TileBuffers;
-use crate::vector::{Vector, prefetch_line};
+use crate::vector::Vector;
 
 /// Computes the results `pixels`, counted through the pictures, for some groups of outputs. B is `REGISTERS * LANES`.
 ///
@@ -52,8 +52,7 @@ pub(super) unsafe fn run<V: Vector, const REGISTERS: usize, const COLUMNS: usize
                 let mut results = Results {
                     y: y.add(place),
                     addend: if addend.is_null() { addend } else { addend.add(place) },
-                    apart: whole * block,
-                    block,
+                    layout: Layout { block, apart: whole * block },
                     bias: bias.add(first),
                     range,
                 };
@@ -102,32 +101,17 @@ unsafe fn gathered<V: Vector, const REGISTERS: usize>(
 struct Results {
     y: *mut f32,
     addend: *const f32,
-    /// Numbers between a pixel and the same of the next block.
-    apart: usize,
-    block: usize,
+    layout: Layout,
     bias: *const f32,
     range: [f32; 2],
-}
-
-impl Results {
-    #[inline(always)]
-    fn place(&self, output: usize, at: usize) -> usize {
-        output / self.block * self.apart + at * self.block + output % self.block
-    }
 }
 
 impl<V: Vector> Sink<V> for Results {
     /// What is added is fetched while the products are taken.
     #[inline(always)]
     fn expect<const COLUMNS: usize, const COUNT: usize>(&mut self, first: usize, at: usize) {
-        if self.addend.is_null() {
-            return;
-        }
-        for column in 0..COLUMNS {
-            let place = self.place(first + column * V::LANES, at);
-            for pixel in 0..COUNT {
-                prefetch_line(self.addend.wrapping_add(place + pixel * self.block));
-            }
+        if !self.addend.is_null() {
+            self.layout.prefetch::<V, COLUMNS, COUNT>(self.addend, first, at);
         }
     }
 
@@ -140,17 +124,17 @@ impl<V: Vector> Sink<V> for Results {
     ) {
         for column in 0..COLUMNS {
             let output = first + column * V::LANES;
-            let place = self.place(output, at);
+            let (place, block) = (self.layout.place(output, at), self.layout.block);
             unsafe {
                 let bias = V::load(self.bias.add(output));
                 let mut values: [V; COUNT] = std::array::from_fn(|pixel| sums[pixel][column].add(bias));
                 if !self.addend.is_null() {
                     let addend = self.addend.add(place);
-                    values = std::array::from_fn(|pixel| values[pixel].add(V::load(addend.add(pixel * self.block))));
+                    values = std::array::from_fn(|pixel| values[pixel].add(V::load(addend.add(pixel * block))));
                 }
                 let [low, high] = self.range.map(|bound| V::splat(bound));
                 for (pixel, value) in values.into_iter().enumerate() {
-                    value.clamp(low, high).store(self.y.add(place + pixel * self.block));
+                    value.clamp(low, high).store(self.y.add(place + pixel * block));
                 }
             }
         }

@@ -22,7 +22,8 @@ pub(super) fn rewrite(graph: &mut GraphProto, block: usize) -> usize {
         .collect();
     let mut made = Made::new();
     let (mut taken, mut rewritten) = (BTreeSet::new(), Vec::new());
-    for (index, node) in graph.node.iter().enumerate().filter(|(_, node)| is(node, BLOCKED_DOMAIN, BLOCKED_NAME)) {
+    let is_block = |node: &NodeProto| is(node, BLOCKED_DOMAIN, BLOCKED_NAME) && node.input.len() >= OPERATOR_INPUTS;
+    for (index, node) in graph.node.iter().enumerate().filter(|(_, node)| is_block(node)) {
         let Some(&maker) = makers.get(&node.input[0]).filter(|_| readers.get(&node.input[0]) == Some(&1)) else {
             continue;
         };

@@ -195,6 +195,10 @@ fn a_convolution_that_is_more_than_a_block_takes_stays_before_it() {
     assert_eq!((coverage.with_convolution, coverage.convolutions), (0, 1), "two read it");
     let (coverage, _) = rewritten(vec![block_of("of the graph's input")]);
     assert_eq!(coverage, Coverage::default());
+    let mut broken = block_of("y");
+    broken.input.truncate(3);
+    let (coverage, _) = rewritten(vec![pointwise(|_| ()), broken]);
+    assert_eq!(coverage.with_convolution, 0, "no inputs to be one");
 }
 
 #[test]
