@@ -20,8 +20,9 @@ pub(super) fn run(config: &ServeConfig) -> Result<ExitCode, Failure> {
     let threads = config.server.io_threads();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     runtime.block_on(async {
-        let listeners = listen(&config.server).await?;
+        // before it is told that there is something to stop
         let signals = shutdown::signals()?;
+        let listeners = listen(&config.server).await?;
         let mut engine = Engine::new(models, &config.limits)?;
         engine.log = Some(log);
         serve::run(config, engine, listeners, signals).await?;
