@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use ce_op::onnx::{BLOCKED_NAME, NAME, QUANTIZED_NAME};
 use serde::Serialize;
 
-use super::profile::profile_network;
+use super::profile::{self, profile_network};
 use super::{
     Coverage, GoldenReport, GraphSummary, Instances, LoadOptions, LoadResult, ModelDirectory, NodeCount, Opened,
     Origin, Placement,
@@ -75,7 +74,7 @@ pub fn inspect(path: &Path, options: &LoadOptions) -> LoadResult<Inspection> {
 
 /// The native kernel runs what the session kept as nodes of the operator; else the session has inlined its body.
 fn ce_kernel(executed: &[NodeCount]) -> String {
-    let own = |count: &&NodeCount| [NAME, BLOCKED_NAME, QUANTIZED_NAME].contains(&count.operator.as_str());
+    let own = |count: &&NodeCount| profile::ce_kernel(&count.operator).is_some();
     let kept: usize = executed.iter().filter(own).map(|count| count.nodes).sum();
     match kept {
         0 => "ONNX Runtime, from the operator's function body".into(),

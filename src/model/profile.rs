@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 
+use ce_op::onnx::{BLOCKED_NAME, CONVOLVED_NAME, NAME, QUANTIZED_NAME};
 use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -97,10 +98,28 @@ pub struct CeNodes(pub Vec<(&'static str, usize)>);
 impl CeNodes {
     /// What `counts` say of a network with so many `blocks`: those that the session hasn't kept as nodes have been inlined.
     pub(super) fn new(counts: &[NodeCount], blocks: usize) -> Self {
-        let kept =
-            |operator: &str| counts.iter().filter(|count| count.operator == operator).map(|count| count.nodes).sum();
-        let (blocked, native): (usize, usize) = (kept(ce_op::onnx::BLOCKED_NAME), kept(ce_op::onnx::NAME));
-        Self(vec![("blocked", blocked), ("native", native), ("body", blocks.saturating_sub(blocked + native))])
+        let kept = |kernel: &str| {
+            let nodes = counts.iter().filter(|count| ce_kernel(&count.operator) == Some(kernel));
+            nodes.map(|count| count.nodes).sum::<usize>()
+        };
+        let mut nodes: Vec<_> = KERNELS.into_iter().map(|kernel| (kernel, kept(kernel))).collect();
+        let natives: usize = nodes.iter().map(|(_, nodes)| nodes).sum();
+        nodes.push(("body", blocks.saturating_sub(natives)));
+        Self(nodes)
+    }
+}
+
+/// The native kernels for Channel Equilibrium blocks.
+const KERNELS: [&str; 3] = ["blocked", "quantized", "native"];
+
+/// The native kernel that runs nodes of `operator`, if it is one for Channel Equilibrium blocks.
+pub(super) fn ce_kernel(operator: &str) -> Option<&'static str> {
+    let [blocked, quantized, native] = KERNELS;
+    match operator {
+        BLOCKED_NAME | CONVOLVED_NAME => Some(blocked),
+        QUANTIZED_NAME => Some(quantized),
+        NAME => Some(native),
+        _ => None,
     }
 }
 
@@ -146,7 +165,9 @@ mod tests {
 
     #[test]
     fn blocks_that_were_not_kept_run_by_their_body() {
-        let counts = [ran(ce_op::onnx::NAME, 3), ran(ce_op::onnx::BLOCKED_NAME, 4), ran("Conv", 9)];
-        assert_eq!(CeNodes::new(&counts, 9).0, [("blocked", 4), ("native", 3), ("body", 2)]);
+        let counts =
+            [ran(NAME, 3), ran(BLOCKED_NAME, 4), ran(CONVOLVED_NAME, 2), ran(QUANTIZED_NAME, 1), ran("Conv", 9)];
+        let expected = [("blocked", 6), ("quantized", 1), ("native", 3), ("body", 2)];
+        assert_eq!(CeNodes::new(&counts, 12).0, expected);
     }
 }
