@@ -20,7 +20,10 @@ fn the_session_keeps_the_ce_nodes_for_the_native_kernel_and_inlines_them_without
     let inspection = inspect(&tiny_model(), &LoadOptions::default()).expect("the tiny model is good");
     let blocks = inspection.graph.ce_blocks.len();
     assert!(blocks >= 2, "the tiny model has CE blocks");
-    let planned = nodes_of(&inspection.executed, "BlockedChannelEquilibrium");
+    let planned = ["BlockedChannelEquilibrium", "ConvolvedChannelEquilibrium"]
+        .map(|operator| nodes_of(&inspection.executed, operator))
+        .iter()
+        .sum::<usize>();
     assert_eq!(planned, blocks, "each is run as one node, on the runtime's own layout");
     assert!(inspection.ce_kernel.starts_with("the native kernel"), "{}", inspection.ce_kernel);
 

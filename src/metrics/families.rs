@@ -84,8 +84,8 @@ families! {
         "Sessions of the model that run side by side.";
     /// Seen at load.
     CE_NODES: Gauge "cenet_ce_nodes" ["model", "version", "kernel"]
-        "Channel Equilibrium blocks by what was seen to run them at load: the native kernel on ONNX Runtime's blocked layout or on NCHW, \
-         or the operator's body.";
+        "Channel Equilibrium blocks by what was seen to run them at load: the native kernel on ONNX Runtime's blocked layout (blocked), \
+         between 8-bit tensors (quantized) or on NCHW (native), or the operator's body.";
     /// As `/readyz`.
     READY: Gauge "cenet_ready" []
         "1 while the server wants traffic, as /readyz says, else 0.";
