@@ -137,10 +137,10 @@ unsafe fn rows<V: Vector, const REGISTERS: usize, const COLUMNS: usize>(
             let end = (step + 1) * product.count / steps;
             match end - at {
                 6 if most_pixels::<V>() >= 6 => {
-                    pixels::<V, REGISTERS, COLUMNS, 6>(product, first, at, [step, steps], sink)
+                    pixels::<V, REGISTERS, COLUMNS, 6>(product, first, at, [step, steps], sink);
                 }
                 5 if most_pixels::<V>() >= 5 => {
-                    pixels::<V, REGISTERS, COLUMNS, 5>(product, first, at, [step, steps], sink)
+                    pixels::<V, REGISTERS, COLUMNS, 5>(product, first, at, [step, steps], sink);
                 }
                 4 => pixels::<V, REGISTERS, COLUMNS, 4>(product, first, at, [step, steps], sink),
                 3 => pixels::<V, REGISTERS, COLUMNS, 3>(product, first, at, [step, steps], sink),
