@@ -313,6 +313,46 @@ fn convolutions_agree_with_the_runtimes_own() {
     }
 }
 
+/// Y may lie over what is added, but not where that is X, too.
+#[test]
+fn a_convolution_with_its_own_input_added_still_reads_all_of_it() {
+    const COUNT: usize = 128;
+    let Some(environment) = environment() else { return };
+    let builder = Session::builder(environment).expect("a builder").with_intra_threads(2).expect("two threads");
+    let builder = builder.with_operators(ce_op::onnx::blocked_domain(2).expect("a domain")).expect("operators");
+    let filters = numbers(6)(COUNT * COUNT, 0.2);
+    let block = block_of_the_runtime();
+    let answer = |own: bool| {
+        let mut graph = Builder::default();
+        graph.constant("bias", &[COUNT], &[0.0; COUNT]);
+        graph.node("ReorderInput", NCHWC_DOMAIN, &["X"], &["blocks"], &[]);
+        let inputs = ["blocks", "filters", "bias", "blocks"];
+        if own {
+            let block_len = usize::try_from(block).expect("a small number");
+            let arranged = transformed(&filters, [COUNT; 2], block_len, Tile::Pixel);
+            graph.constant("filters", &[COUNT, COUNT, 1, 1], &arranged);
+            let attributes = [
+                Attribute::Integers(PADS_ATTRIBUTE, vec![0; 4]),
+                Attribute::Integer(STRIDE_ATTRIBUTE, 1),
+                Attribute::Integer(BLOCK_ATTRIBUTE, block),
+            ];
+            graph.node(CONVOLUTION_NAME, BLOCKED_DOMAIN, &inputs, &["convolved"], &attributes);
+        } else {
+            graph.constant("filters", &[COUNT, COUNT, 1, 1], &filters);
+            let kernel = [Attribute::Integers("kernel_shape", vec![1, 1])];
+            graph.node("Conv", NCHWC_DOMAIN, &inputs[..3], &["product"], &kernel);
+            graph.node("Add", "", &["product", "blocks"], &["convolved"], &[]);
+        }
+        let channels = i64::try_from(COUNT).expect("a small number");
+        graph.node("ReorderOutput", NCHWC_DOMAIN, &["convolved"], &["Y"], &[Attribute::Integer("channels", channels)]);
+        let open = [-1, channels, -1, -1];
+        let domains = [("", 18), (BLOCKED_DOMAIN, 1), (NCHWC_DOMAIN, 1)];
+        let mut session = graph.session(("X", &open), ("Y", &open), &domains, &builder).expect("a session");
+        run(&mut session, &numbers(7)(COUNT * 30, 1.0), [1, COUNT, 5, 6]).expect("an output")
+    };
+    assert!(relative_difference(&answer(false), &answer(true)) < 1e-5);
+}
+
 #[test]
 fn convolutions_refuse_what_does_not_fit() {
     let refusal = |channels, tile: Tile, stride, block, pads: &[i64]| {
