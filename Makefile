@@ -95,11 +95,12 @@ $(TORTURE): scripts/make_torture.py $(wildcard scripts/torture/*.py) $(FIXTURES)
 	$(FIXTURES_VENV)/bin/python scripts/make_torture.py $(@D)
 
 .PHONY: lint
-lint: $(RUNTIME) ## check formatting, lints, documentation and which rooms name which libraries
+lint: $(RUNTIME) ## check formatting, lints, documentation, which rooms name which libraries, and the fuzzing targets' lock
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
 	scripts/check_rooms.sh
+	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null # its own lock, which names what the server needs
 
 .PHONY: audit
 audit: $(AUDIT_VENV)/installed $(TOOLS)/bin/cargo-deny ## hold what we build on against deny.toml, and against advisories where these can be reached
