@@ -1,7 +1,7 @@
 //! Filters, transformed once.
 
 use super::Tile;
-use super::transform::{Four, One, StridedTwo, Transform, Two};
+use super::transform::{Four, One, StridedTwo, Three, Transform, Two};
 use crate::multiply::{group, groups};
 
 /// `filters` as the runtime's blocked convolutions have them, `[outputs / B, inputs / B, side, side, B, B]` with the inputs' channels before the
@@ -40,6 +40,7 @@ pub fn transformed(filters: &[f32], [outputs, inputs]: [usize; 2], block: usize,
                     Tile::One => square::<3>(&One::FILTER, &filter, &mut put),
                     Tile::StridedTwo => square::<5>(&StridedTwo::FILTER, &filter, &mut put),
                     Tile::Two => square::<4>(&Two::FILTER, &filter, &mut put),
+                    Tile::Three => square::<5>(&Three::FILTER, &filter, &mut put),
                     Tile::Four => square::<6>(&Four::FILTER, &filter, &mut put),
                 }
             }

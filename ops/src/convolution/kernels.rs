@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Tile;
 use super::pointwise;
 use super::tiles::{Batch, run};
-use super::transform::{Four, One, StridedTwo, Two};
+use super::transform::{Four, One, StridedTwo, Three, Two};
 use crate::InstructionSet;
 use crate::scratch::TileBuffers;
 use crate::vector::Plain;
@@ -21,7 +21,7 @@ pub(super) type Kernel = unsafe fn(&Batch<'_>, Range<usize>, Range<usize>, &mut 
 macro_rules! compiled_for {
     ($module:ident, $vector:ty, $registers:literal, $columns:literal, $($feature:literal)?) => {
         mod $module {
-            use super::{Batch, Four, One, Range, StridedTwo, TileBuffers, Two, pointwise, run};
+            use super::{Batch, Four, One, Range, StridedTwo, Three, TileBuffers, Two, pointwise, run};
 
             $(#[target_feature(enable = $feature)])?
             pub(super) unsafe fn pixel(batch: &Batch<'_>, pixels: Range<usize>, groups: Range<usize>, buffers: &mut TileBuffers) {
@@ -31,6 +31,7 @@ macro_rules! compiled_for {
             compiled_for!(one, $vector, One, $registers, $columns, 3, 1, $($feature)?);
             compiled_for!(two, $vector, Two, $registers, $columns, 4, 2, $($feature)?);
             compiled_for!(strided_two, $vector, StridedTwo, $registers, $columns, 5, 2, $($feature)?);
+            compiled_for!(three, $vector, Three, $registers, $columns, 5, 3, $($feature)?);
             compiled_for!(four, $vector, Four, $registers, $columns, 6, 4, $($feature)?);
         }
     };
@@ -61,6 +62,7 @@ pub(super) fn of(set: InstructionSet, block: usize, tile: Tile) -> Kernel {
                 Tile::One => $module::one,
                 Tile::Two => $module::two,
                 Tile::StridedTwo => $module::strided_two,
+                Tile::Three => $module::three,
                 Tile::Four => $module::four,
             }
         };

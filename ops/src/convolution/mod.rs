@@ -3,7 +3,7 @@
 //! X is `[N, inputs / B, H * W, B]` in memory and Y `[N, outputs / B, H' * W', B]`, as the runtime's own convolutions have them (B is 16 with
 //! AVX-512, 8 with AVX2). Dilations are 1, there is one group; what follows in a residual network is taken along: `clamp(Y + addend)`.
 //!
-//! Those of 3x3 pixels take fewer products by Winograd's way, F(2x2, 3x3) and F(4x4, 3x3) at strides of 1 and F(2x2, 3x3) at strides of 2; or they are the
+//! Those of 3x3 pixels take fewer products by Winograd's way, F(2x2, 3x3), F(3x3, 3x3) and F(4x4, 3x3) at strides of 1 and F(2x2, 3x3) at strides of 2; or they are the
 //! definition's sum, as those of 1x1 are. Results differ from the definition's by rounding: by about 1e-6 of the largest, 1e-5 for F(4x4), the same however
 //! work is split.
 //!
@@ -47,17 +47,19 @@ pub enum Tile {
     Two,
     /// 2x2, of 5x5 pixels, at strides of 2.
     StridedTwo,
+    /// 3x3, of 5x5 pixels, at strides of 1.
+    Three,
     /// 4x4, of 6x6 pixels, at strides of 1.
     Four,
 }
 
 impl Tile {
     /// All.
-    pub const ALL: [Self; 5] = [Self::Pixel, Self::One, Self::Two, Self::StridedTwo, Self::Four];
+    pub const ALL: [Self; 6] = [Self::Pixel, Self::One, Self::Two, Self::StridedTwo, Self::Three, Self::Four];
 
-    /// The one that so many pixels a side make.
-    pub fn of_side(side: usize) -> Option<Self> {
-        Self::ALL.into_iter().find(|tile| tile.side() == side)
+    /// The one that so many pixels a side make, for this stride.
+    pub fn of(side: usize, stride: usize) -> Option<Self> {
+        Self::ALL.into_iter().find(|tile| tile.side() == side && tile.takes(stride))
     }
 
     /// Results a side.
@@ -65,6 +67,7 @@ impl Tile {
         match self {
             Self::Pixel | Self::One => 1,
             Self::Two | Self::StridedTwo => 2,
+            Self::Three => 3,
             Self::Four => 4,
         }
     }
@@ -75,7 +78,7 @@ impl Tile {
             Self::Pixel => 1,
             Self::One => 3,
             Self::Two => 4,
-            Self::StridedTwo => 5,
+            Self::StridedTwo | Self::Three => 5,
             Self::Four => 6,
         }
     }
@@ -89,7 +92,7 @@ impl Tile {
     pub fn takes(self, stride: usize) -> bool {
         match self {
             Self::Pixel | Self::One => matches!(stride, 1 | 2),
-            Self::Two | Self::Four => stride == 1,
+            Self::Two | Self::Three | Self::Four => stride == 1,
             Self::StridedTwo => stride == 2,
         }
     }

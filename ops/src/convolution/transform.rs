@@ -77,6 +77,47 @@ impl Transform<5, 2> for StridedTwo {
     }
 }
 
+/// F(3x3, 3x3): 3.2 times fewer products, by the points 0, 1, -1, 2.
+pub(super) struct Three;
+
+impl Transform<5, 3> for Three {
+    const FILTER: [[f64; 3]; 5] = [
+        [1.0 / 2.0, 0.0, 0.0],
+        [-1.0 / 2.0, -1.0 / 2.0, -1.0 / 2.0],
+        [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
+        [1.0 / 6.0, 1.0 / 3.0, 2.0 / 3.0],
+        [0.0, 0.0, 1.0],
+    ];
+
+    #[inline(always)]
+    unsafe fn pixels<V: Vector>([a, b, c, d, e]: [V; 5]) -> [V; 5] {
+        unsafe {
+            let (two, minus_two) = (V::splat(2.0), V::splat(-2.0));
+            let (near, far) = (a.sub(c), d.sub(b));
+            let odd = d.sub(c);
+            [
+                near.mul_add(two, far),
+                b.mul_add(minus_two, odd),
+                b.sub(c).mul_add(two, odd),
+                far,
+                far.mul_add(minus_two, e.sub(c)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn results<V: Vector>([a, b, c, d, e]: [V; 5]) -> [V; 3] {
+        unsafe {
+            let (sum, difference) = (b.add(c), b.sub(c));
+            [
+                a.add(sum).add(d),
+                d.mul_add(V::splat(2.0), difference),
+                d.mul_add(V::splat(4.0), sum.add(e)),
+            ]
+        }
+    }
+}
+
 /// F(4x4, 3x3): 4 times fewer products, by the points 0, 1, -1, 2, -2.
 pub(super) struct Four;
 

@@ -79,8 +79,9 @@ fn infer_shape(context: &mut ShapeInferenceContext) -> Result<()> {
         return Ok(());
     };
     let (pads, stride) = (context.attr::<Vec<i64>>(PADS_ATTRIBUTE)?, context.attr::<i64>(STRIDE_ATTRIBUTE)?);
-    let tile = usize::try_from(side).ok().and_then(Tile::of_side);
-    let (&[top, left, bottom, right], Some(tile), 1..) = (&pads[..], tile, stride) else { return Ok(()) };
+    let tile = usize::try_from(side).ok().zip(usize::try_from(stride).ok());
+    let tile = tile.and_then(|(side, stride)| Tile::of(side, stride));
+    let (&[top, left, bottom, right], Some(tile)) = (&pads[..], tile) else { return Ok(()) };
     let reach = tile.filter_side() as i64 - 1;
     // what isn't known keeps its name, if it has the same length
     let same = |pads: i64| stride == 1 && pads == reach;
@@ -116,15 +117,13 @@ impl ConvolutionKernel {
         let pads = pads.filter(|pads: &[usize; 4]| pads.iter().all(|&pad| pad <= MOST_PADS));
         let pads = pads.ok_or_else(|| error("pads must be 4 numbers from 0 to 2"))?;
         let filters = context.constant_input::<DynTensorValueType>(FILTERS)?;
+        let stride = context.get::<i64>(STRIDE_ATTRIBUTE).and_then(|stride| usize::try_from(stride).ok());
+        let stride = stride.unwrap_or(0);
         let (outputs, inputs, tile) = match lengths(filters.shape()) {
-            Some([outputs, inputs, side, same]) if side == same => (outputs, inputs, Tile::of_side(side)),
+            Some([outputs, inputs, side, same]) if side == same => (outputs, inputs, Tile::of(side, stride)),
             _ => (0, 0, None),
         };
-        let tile =
-            tile.ok_or_else(|| error("the filters must have shape [outputs, inputs, P, P], P from 1 to 6 but 2"))?;
-        let stride = context.get::<i64>(STRIDE_ATTRIBUTE).and_then(|stride| usize::try_from(stride).ok());
-        let stride =
-            stride.filter(|&stride| tile.takes(stride)).ok_or_else(|| error("the stride isn't the filters'"))?;
+        let tile = tile.ok_or_else(|| error("the filters' shape and the stride are of no tile"))?;
         if tile == Tile::Pixel && pads != [0; 4] {
             return Err(error("filters of 1x1 pixels have no pads"));
         }

@@ -19,7 +19,7 @@ use super::weights::{Layout, Split, Weight};
 use super::{Coverage, Plan};
 
 /// Changes when what a plan file holds, or the rewriting, does.
-const FORMAT: &str = "cenet-serve plan 7";
+const FORMAT: &str = "cenet-serve plan 8";
 
 const EXTENSION: &str = "plan";
 

@@ -9,9 +9,12 @@ use super::{Convolution, Made, extend_constants};
 use crate::model::onnx::{GraphProto, NodeProto};
 use crate::model::plan::rewrite::{floats_attribute, integer_attribute, integers_attribute};
 
-/// Pairs of channels up to which filters are transformed for the larger tile: 4 times as many numbers as the definition's, and 1.8 times as many
-/// otherwise. Where there are more, a picture waits longer for them to be read than for what is done with them.
-const PAIRS_OF_LARGE_TILE: usize = 128 * 128;
+/// Pairs of channels up to which filters are transformed for the largest tile, 4 times as many numbers as the definition's. Where there are more, a picture
+/// waits longer for them to be read than for what is done with them.
+const PAIRS_OF_FOUR: usize = 128 * 128;
+
+/// The same for the tile of 3x3 results, 2.8 times as many numbers; for that of 2x2 they are 1.8 times as many.
+const PAIRS_OF_THREE: usize = 256 * 256;
 
 /// The same at strides of 2, where transformed filters are 2.8 times as many numbers; where there are more pairs, the definition is as fast.
 const PAIRS_OF_STRIDED_TILE: usize = 256 * 256;
@@ -38,7 +41,8 @@ fn tile(convolution: &Convolution<'_>) -> Tile {
     let pairs: usize = convolution.channels.iter().product();
     match (convolution.side, convolution.stride) {
         (1, _) => Tile::Pixel,
-        (_, 1) if pairs <= PAIRS_OF_LARGE_TILE => Tile::Four,
+        (_, 1) if pairs <= PAIRS_OF_FOUR => Tile::Four,
+        (_, 1) if pairs <= PAIRS_OF_THREE => Tile::Three,
         (_, 1) => Tile::Two,
         _ if pairs <= PAIRS_OF_STRIDED_TILE => Tile::StridedTwo,
         _ => Tile::One,

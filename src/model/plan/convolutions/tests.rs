@@ -125,7 +125,7 @@ fn the_tile_is_chosen_by_filter_stride_and_channels() {
     let cases = [
         ("w", 1, [16, 8, 6, 6]),
         ("w", 2, [16, 8, 5, 5]),
-        ("large", 1, [256, 128, 4, 4]),
+        ("large", 1, [256, 128, 5, 5]),
         ("large", 2, [256, 128, 5, 5]),
         ("largest", 1, [512, 256, 4, 4]),
         ("largest", 2, [512, 256, 3, 3]),
