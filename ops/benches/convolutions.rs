@@ -37,7 +37,8 @@ const fn shape(outputs: usize, inputs: usize, side: usize, filter: usize, stride
     Shape { channels: [outputs, inputs], sides: [side, filter], stride }
 }
 
-const SHAPES: [Shape; 12] = [
+const SHAPES: [Shape; 13] = [
+    shape(64, 3, 224, 7, 2),
     shape(64, 64, 56, 3, 1),
     shape(128, 128, 28, 3, 1),
     shape(256, 256, 14, 3, 1),

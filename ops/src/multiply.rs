@@ -97,12 +97,12 @@ pub(crate) trait Sink<V: Vector> {
     );
 }
 
-/// Multiplies, `COLUMNS` registers of outputs at a time. B is `REGISTERS * LANES`.
+/// Multiplies, `COLUMNS` registers of outputs at a time. B is `BLOCK`.
 ///
 /// # Safety
 /// The machine has `V`'s instructions, the numbers that `product` names can be read, outputs begin and end with whole registers.
 #[inline(always)]
-pub(crate) unsafe fn multiply<V: Vector, const REGISTERS: usize, const COLUMNS: usize>(
+pub(crate) unsafe fn multiply<V: Vector, const BLOCK: usize, const COLUMNS: usize>(
     product: Product,
     sink: &mut impl Sink<V>,
 ) {
@@ -112,10 +112,10 @@ pub(crate) unsafe fn multiply<V: Vector, const REGISTERS: usize, const COLUMNS: 
         while first < end {
             let columns = ((end - first) / V::LANES).min(COLUMNS);
             match columns {
-                4 if COLUMNS >= 4 => rows::<V, REGISTERS, 4>(product, first, sink),
-                3 if COLUMNS >= 3 => rows::<V, REGISTERS, 3>(product, first, sink),
-                2 if COLUMNS >= 2 => rows::<V, REGISTERS, 2>(product, first, sink),
-                _ => rows::<V, REGISTERS, 1>(product, first, sink),
+                4 if COLUMNS >= 4 => rows::<V, BLOCK, 4>(product, first, sink),
+                3 if COLUMNS >= 3 => rows::<V, BLOCK, 3>(product, first, sink),
+                2 if COLUMNS >= 2 => rows::<V, BLOCK, 2>(product, first, sink),
+                _ => rows::<V, BLOCK, 1>(product, first, sink),
             }
             first += columns.max(1) * V::LANES;
         }
@@ -124,67 +124,73 @@ pub(crate) unsafe fn multiply<V: Vector, const REGISTERS: usize, const COLUMNS: 
 
 /// All pixels, in steps of about one size. The filters that come next in memory are fetched meanwhile: a network's don't fit into a cache.
 #[inline(always)]
-unsafe fn rows<V: Vector, const REGISTERS: usize, const COLUMNS: usize>(
+unsafe fn rows<V: Vector, const BLOCK: usize, const COLUMNS: usize>(
     product: Product,
     first: usize,
     sink: &mut impl Sink<V>,
 ) {
-    let steps = product.count.div_ceil(most_pixels::<V>());
+    let steps = product.count.div_ceil(most_pixels::<V>()).max(1);
+    let (each, more) = (product.count / steps, product.count % steps);
+    let inputs = product.blocks * BLOCK;
+    // without branches: always so many at each input, some more than once where a step's share is small
+    let pace = ((COLUMNS << PLACES) / (steps * prefetches(COLUMNS))).min(1 << PLACES);
+    let share = inputs.div_ceil(steps) * COLUMNS * V::LANES;
+    let mut ahead = product.filters.wrapping_add(first + product.width * inputs);
     let mut at = 0;
-    // SAFETY: as of `multiply`; a step ends at or before the last pixel
+    // SAFETY: as of `multiply`; the steps end with the last pixel
     unsafe {
         for step in 0..steps {
-            let end = (step + 1) * product.count / steps;
-            match end - at {
-                6 if most_pixels::<V>() >= 6 => {
-                    pixels::<V, REGISTERS, COLUMNS, 6>(product, first, at, [step, steps], sink);
-                }
-                5 if most_pixels::<V>() >= 5 => {
-                    pixels::<V, REGISTERS, COLUMNS, 5>(product, first, at, [step, steps], sink);
-                }
-                4 => pixels::<V, REGISTERS, COLUMNS, 4>(product, first, at, [step, steps], sink),
-                3 => pixels::<V, REGISTERS, COLUMNS, 3>(product, first, at, [step, steps], sink),
-                2 => pixels::<V, REGISTERS, COLUMNS, 2>(product, first, at, [step, steps], sink),
-                _ => pixels::<V, REGISTERS, COLUMNS, 1>(product, first, at, [step, steps], sink),
+            let count = each + usize::from(step < more);
+            let place = (first, at, ahead, pace);
+            match count {
+                6 if most_pixels::<V>() >= 6 => pixels::<V, BLOCK, COLUMNS, 6>(product, place, sink),
+                5 if most_pixels::<V>() >= 5 => pixels::<V, BLOCK, COLUMNS, 5>(product, place, sink),
+                4 => pixels::<V, BLOCK, COLUMNS, 4>(product, place, sink),
+                3 => pixels::<V, BLOCK, COLUMNS, 3>(product, place, sink),
+                2 => pixels::<V, BLOCK, COLUMNS, 2>(product, place, sink),
+                1 => pixels::<V, BLOCK, COLUMNS, 1>(product, place, sink),
+                _ => {}
             }
-            at = end;
+            at += count;
+            ahead = ahead.wrapping_add(share);
         }
     }
 }
 
-/// `COUNT` pixels from `at` on, one of `steps` that each fetch as many of the filters that come next, `COLUMNS` registers of outputs from `first` on.
+/// Lines that are asked for at each input.
+const fn prefetches(columns: usize) -> usize {
+    columns.div_ceil(2)
+}
+
+/// `COUNT` pixels from `at` on, `COLUMNS` registers of outputs from `first` on. Meanwhile what lies at `ahead` is fetched, at each input `pace` lines, in
+/// parts of `1 << PLACES`.
 #[inline(always)]
-unsafe fn pixels<V: Vector, const REGISTERS: usize, const COLUMNS: usize, const COUNT: usize>(
+unsafe fn pixels<V: Vector, const BLOCK: usize, const COLUMNS: usize, const COUNT: usize>(
     product: Product,
-    first: usize,
-    at: usize,
-    [step, steps]: [usize; 2],
+    (first, at, ahead, pace): (usize, usize, *const f32, usize),
     sink: &mut impl Sink<V>,
 ) {
-    let block = REGISTERS * V::LANES;
+    // blocks of less than a register are of few inputs, whose filters stay in a cache
+    let whole = BLOCK >= V::LANES;
     sink.expect::<COLUMNS, COUNT>(first, at);
     // SAFETY: as of `multiply`
     unsafe {
         let mut sums = [[V::splat(0.0); COLUMNS]; COUNT];
         let mut filters = product.filters.add(first);
-        let mut pixels = product.pixels.add(at * block);
-        let inputs = product.blocks * block;
-        let next = filters.wrapping_add(product.width * inputs + step * inputs / steps * COLUMNS * V::LANES);
-        // without branches: always so many at each input, some more than once where a step's share is small
-        let each = COLUMNS.div_ceil(2);
-        let (pace, mut ahead) = (((COLUMNS << PLACES) / (steps * each)).min(1 << PLACES), 0);
+        let mut pixels = product.pixels.add(at * BLOCK);
+        let mut fetched = 0;
         for _ in 0..product.blocks {
-            for pixel in COUNT..2 * COUNT {
-                prefetch_line(pixels.wrapping_add(pixel * block));
+            for pixel in (COUNT..2 * COUNT).filter(|_| whole) {
+                prefetch_line(pixels.wrapping_add(pixel * BLOCK));
             }
-            for lane in 0..block {
-                for _ in 0..each {
-                    prefetch_line(next.wrapping_add((ahead >> PLACES) * V::LANES));
-                    ahead += pace;
+            for lane in 0..BLOCK {
+                for _ in (0..prefetches(COLUMNS)).filter(|_| whole) {
+                    prefetch_line(ahead.wrapping_add((fetched >> PLACES) * V::LANES));
+                    fetched += pace;
                 }
                 let weights: [V; COLUMNS] = std::array::from_fn(|column| V::load(filters.add(column * V::LANES)));
                 for (pixel, sums) in sums.iter_mut().enumerate() {
-                    let value = V::splat(*pixels.add(pixel * block + lane));
+                    let value = V::splat(*pixels.add(pixel * BLOCK + lane));
                     for (sum, weight) in sums.iter_mut().zip(weights) {
                         *sum = weight.mul_add(value, *sum);
                     }

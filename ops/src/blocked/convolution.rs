@@ -58,17 +58,17 @@ pub(super) struct Share {
     pub(super) addend: *const f32,
 }
 
-/// Computes the results, and the unbiased variance of each output into `variances`. B is `REGISTERS * LANES`.
+/// Computes the results, and the unbiased variance of each output into `variances`. B is `BLOCK`.
 ///
 /// # Safety
 /// The machine has `V`'s instructions; what the share names can be read and written, and nobody else writes it; there are 2 pixels or more.
 #[inline(always)]
-pub(super) unsafe fn convolve<V: Vector, const REGISTERS: usize, const COLUMNS: usize>(
+pub(super) unsafe fn convolve<V: Vector, const BLOCK: usize, const COLUMNS: usize>(
     share: &Share,
     variances: &mut [f32],
     buffer: &mut Buffer,
 ) {
-    let (block, [first, end]) = (REGISTERS * V::LANES, share.outputs);
+    let [first, end] = share.outputs;
     assert!(share.width <= MAX_GROUP && variances.len() == end - first, "a variance for each output");
     let most = (PIXELS_BYTES / (share.inputs * size_of::<f32>())).clamp(1, RUN);
     let parts = share.count.div_ceil(most);
@@ -80,20 +80,20 @@ pub(super) unsafe fn convolve<V: Vector, const REGISTERS: usize, const COLUMNS: 
             filters: share.filters,
             width: share.width,
             outputs: share.outputs,
-            pixels: share.x.wrapping_add(pixels.start * block),
-            pixels_apart: share.count * block,
-            blocks: share.inputs / block,
+            pixels: share.x.wrapping_add(pixels.start * BLOCK),
+            pixels_apart: share.count * BLOCK,
+            blocks: share.inputs / BLOCK,
             count: pixels.len(),
         };
         let mut results = Results {
-            y: share.y.wrapping_add(pixels.start * block),
-            addend: share.addend.wrapping_add(pixels.start * block),
-            layout: Layout { block, apart: share.count * block },
+            y: share.y.wrapping_add(pixels.start * BLOCK),
+            addend: share.addend.wrapping_add(pixels.start * BLOCK),
+            layout: Layout { block: BLOCK, apart: share.count * BLOCK },
             width: share.width,
             bias: share.bias,
             spread: spread.as_mut_ptr(),
         };
-        unsafe { multiply::<V, REGISTERS, COLUMNS>(product, &mut results) };
+        unsafe { multiply::<V, BLOCK, COLUMNS>(product, &mut results) };
         for (output, moments) in moments.iter_mut().enumerate().take(end).skip(first) {
             let [centre, sum, squares] = [0, 1, 2].map(|kind| f64::from(spread[kind * share.width + output]));
             *moments = moments.and(Moments::around(centre, pixels.len(), sum, squares));

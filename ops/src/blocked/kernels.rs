@@ -36,7 +36,8 @@ macro_rules! compiled_for {
         mod $module {
             use super::{Block, Buffer, Kernels, Share, Vector, convolution, mixing, sums, variance};
 
-            const _: () = assert!(<$vector>::LANES * $registers <= super::super::MAX_BLOCK);
+            const BLOCK: usize = <$vector>::LANES * $registers;
+            const _: () = assert!(BLOCK <= super::super::MAX_BLOCK);
 
             $(#[target_feature(enable = $feature)])?
             unsafe fn variances(pixels: *const f32, count: usize, variances: &mut [f32]) {
@@ -46,7 +47,7 @@ macro_rules! compiled_for {
             $(#[target_feature(enable = $feature)])?
             unsafe fn convolve(share: &Share, variances: &mut [f32], buffer: &mut Buffer) {
                 // SAFETY: the instructions are there, and the contract is kept, by the caller's word
-                unsafe { convolution::convolve::<$vector, $registers, $columns>(share, variances, buffer) }
+                unsafe { convolution::convolve::<$vector, BLOCK, $columns>(share, variances, buffer) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn dot(a: &[i16], b: &[f32]) -> f32 {

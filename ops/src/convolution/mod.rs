@@ -1,10 +1,10 @@
-//! Convolutions of 1x1 and 3x3 pixels on float32 tensors in ONNX Runtime's blocked layout.
+//! Convolutions of 1x1 and 3x3 pixels on float32 tensors in ONNX Runtime's blocked layout, and the one of 7x7 pixels that makes it of a picture.
 //!
 //! X is `[N, inputs / B, H * W, B]` in memory and Y `[N, outputs / B, H' * W', B]`, as the runtime's own convolutions have them (B is 16 with
 //! AVX-512, 8 with AVX2). Dilations are 1, there is one group; what follows in a residual network is taken along: `clamp(Y + addend)`.
 //!
 //! Those of 3x3 pixels take fewer products by Winograd's way, F(2x2, 3x3), F(3x3, 3x3) and F(4x4, 3x3) at strides of 1 and F(2x2, 3x3) at strides of 2; or they are the
-//! definition's sum, as those of 1x1 are. Results differ from the definition's by rounding: by about 1e-6 of the largest, 1e-5 for F(4x4), the same however
+//! definition's sum, as those of 1x1 are. The one of 7x7 pixels at strides of 2 is made by F(4x4, 4x4). Results differ from the definition's by rounding: by about 1e-6 of the largest, 1e-5 for F(4x4), the same however
 //! work is split.
 //!
 //! Tiles go through it some at a time, as many as stay in a core's cache with all that is made of them; threads share the tiles, or the outputs,
@@ -14,6 +14,7 @@
 mod filters;
 mod kernels;
 mod pointwise;
+mod stem;
 mod tiles;
 mod transform;
 
@@ -33,8 +34,8 @@ const TASK_BYTES: usize = 2 << 20;
 /// share the tiles, and each reads all filters.
 const FILTERS_TO_PIXELS: usize = 4;
 
-/// Zeros on a side of a picture, at most: of more, whole rows of results would be made of zeros alone.
-pub const MOST_PADS: usize = 2;
+/// Even and odd rows, of even and odd columns: what a picture is taken apart into at strides of 2.
+const PHASES: usize = 4;
 
 /// How many results are made at once, of what filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,11 +52,14 @@ pub enum Tile {
     Three,
     /// 4x4, of 6x6 pixels, at strides of 1.
     Four,
+    /// 4x4, of 7x7 filters, at strides of 2: of 7x7 pixels in even and odd rows and columns. X has its channels in rows, `[N, inputs, H * W]`.
+    Stem,
 }
 
 impl Tile {
     /// All.
-    pub const ALL: [Self; 6] = [Self::Pixel, Self::One, Self::Two, Self::StridedTwo, Self::Three, Self::Four];
+    pub const ALL: [Self; 7] =
+        [Self::Pixel, Self::One, Self::Two, Self::StridedTwo, Self::Three, Self::Four, Self::Stem];
 
     /// The one that so many pixels a side make, for this stride.
     pub fn of(side: usize, stride: usize) -> Option<Self> {
@@ -68,11 +72,11 @@ impl Tile {
             Self::Pixel | Self::One => 1,
             Self::Two | Self::StridedTwo => 2,
             Self::Three => 3,
-            Self::Four => 4,
+            Self::Four | Self::Stem => 4,
         }
     }
 
-    /// Pixels a side that a tile is made of; as many products are taken of each pair of channels.
+    /// Pixels a side that a tile is made of, of one phase; as many products are taken of each pair of channels.
     pub fn side(self) -> usize {
         match self {
             Self::Pixel => 1,
@@ -80,12 +84,22 @@ impl Tile {
             Self::Two => 4,
             Self::StridedTwo | Self::Three => 5,
             Self::Four => 6,
+            Self::Stem => 7,
         }
     }
 
     /// Numbers a side of a filter.
     pub fn filter_side(self) -> usize {
-        if self == Self::Pixel { 1 } else { 3 }
+        match self {
+            Self::Pixel => 1,
+            Self::Stem => 7,
+            _ => 3,
+        }
+    }
+
+    /// Zeros on a side of a picture, at most: of more, whole rows of results would be made of zeros alone.
+    pub fn most_pads(self) -> usize {
+        self.filter_side() - 1
     }
 
     /// Whether it is for this stride.
@@ -93,13 +107,23 @@ impl Tile {
         match self {
             Self::Pixel | Self::One => matches!(stride, 1 | 2),
             Self::Two | Self::Three | Self::Four => stride == 1,
-            Self::StridedTwo => stride == 2,
+            Self::StridedTwo | Self::Stem => stride == 2,
         }
     }
 
     /// Products of each pair of channels.
     pub(crate) fn positions(self) -> usize {
         self.side().pow(2)
+    }
+
+    /// What `inputs` channels are taken apart into: as many numbers are multiplied at each position.
+    pub fn planes(self, inputs: usize) -> usize {
+        if self == Self::Stem { PHASES * inputs } else { inputs }
+    }
+
+    /// Channels of X that lie together, where Y has blocks of `block`.
+    pub fn inputs_together(self, block: usize) -> usize {
+        if self == Self::Stem { 1 } else { block }
     }
 }
 
@@ -112,11 +136,11 @@ pub struct Convolution {
     pub tile: Tile,
     /// Pixels from one result to the next, 1 or 2, as the tile takes it.
     pub stride: usize,
-    /// Channels of X, whole blocks.
+    /// Channels of X, whole blocks but for [`Tile::Stem`].
     pub inputs: usize,
     /// Channels of Y, whole blocks.
     pub outputs: usize,
-    /// Zeros around a picture: above, left of it, below, right of it; each at most [`MOST_PADS`].
+    /// Zeros around a picture: above, left of it, below, right of it; each at most [`Tile::most_pads`].
     pub pads: [usize; 4],
     /// Results below the first become it, those above the second that.
     pub range: [f32; 2],
@@ -156,7 +180,7 @@ impl Convolution {
 
     /// Numbers of the transformed filters.
     pub fn filters_len(&self) -> usize {
-        self.tile.positions() * self.inputs * self.outputs
+        self.tile.positions() * self.tile.planes(self.inputs) * self.outputs
     }
 }
 
@@ -222,8 +246,7 @@ pub(crate) struct Memory {
 /// As [`forward`], on memory of somebody else's.
 ///
 /// # Panics
-/// When the blocks aren't of 8 or 16 channels, the channels aren't of whole blocks, the tile isn't for the stride, there are more pads than
-/// [`MOST_PADS`] on a side, or any with 1x1 filters.
+/// When the blocks aren't of 8 or 16 channels, the channels aren't of whole blocks, the tile isn't for the stride, or there are more pads than it takes.
 ///
 /// # Safety
 /// For the length of the call, the numbers that the sizes ask for can be read at `x`, `filters`, `bias` and, where it isn't null, `addend`,
@@ -238,26 +261,29 @@ pub(crate) unsafe fn forward_raw(
     let Convolution { block, tile, stride, inputs, outputs, .. } = *convolution;
     assert!(tile.takes(stride), "the tile is for this stride");
     assert!(block == 8 || block == 16, "blocks are of 8 or 16 channels");
-    assert!(inputs.is_multiple_of(block) && outputs.is_multiple_of(block), "channels are of whole blocks");
-    assert!(tile != Tile::Pixel || convolution.pads == [0; 4], "1x1 filters reach over no border");
-    assert!(convolution.pads.iter().all(|&pad| pad <= MOST_PADS), "no more pads than the filter reaches over");
+    let whole = inputs.is_multiple_of(tile.inputs_together(block)) && outputs.is_multiple_of(block);
+    assert!(whole, "channels are of whole blocks");
+    assert!(convolution.pads.iter().all(|&pad| pad <= tile.most_pads()), "no more pads than the filter reaches over");
     let tiles = pictures.count * convolution.tiles(pictures).iter().product::<usize>();
     if tiles == 0 {
         return;
     }
-    let tile_bytes = tile.positions() * (inputs + outputs.min(widest_group(block))) * size_of::<f32>();
+    let tile_bytes = tile.positions() * (tile.planes(inputs) + outputs.min(widest_group(block))) * size_of::<f32>();
     let (threads, groups) = (parallel.threads().max(1), groups(outputs, block));
-    let parts = tiles.div_ceil((TASK_BYTES / tile_bytes).max(1));
+    // those of a row go through a stem together
+    let unit = if tile == Tile::Stem { convolution.tiles(pictures)[1] } else { 1 };
+    let units = tiles / unit;
+    let parts = tiles.div_ceil((TASK_BYTES / tile_bytes).max(1)).min(units);
     let (parts, shares) = if groups.is_multiple_of(threads) && tiles * FILTERS_TO_PIXELS <= outputs {
         (parts, threads)
     } else {
-        (parts.next_multiple_of(threads).min(tiles), 1)
+        (parts.next_multiple_of(threads).min(units), 1)
     };
     let kernel = kernels::of(set, block, tile);
     let batch = Batch { convolution, pictures, memory };
     let task = |task: usize| {
         let (share, part) = (task / parts, task % parts);
-        let tiles = part * tiles / parts..(part + 1) * tiles / parts;
+        let tiles = part * units / parts * unit..(part + 1) * units / parts * unit;
         let groups = share * groups / shares..(share + 1) * groups / shares;
         // SAFETY: the memory by the caller's word; tasks have tiles or outputs of their own
         with_tile_buffers(|buffers| unsafe { kernel(&batch, tiles, groups, buffers) });

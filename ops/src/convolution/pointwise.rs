@@ -11,12 +11,12 @@ use crate::multiply::{Layout, Product, Sink, group, multiply};
 use crate::scratch::TileBuffers;
 use crate::vector::Vector;
 
-/// Computes the results `pixels`, counted through the pictures, for some groups of outputs. B is `REGISTERS * LANES`.
+/// Computes the results `pixels`, counted through the pictures, for some groups of outputs. B is `BLOCK`.
 ///
 /// # Safety
 /// As of [`super::tiles::run`]; there are no pads.
 #[inline(always)]
-pub(super) unsafe fn run<V: Vector, const REGISTERS: usize, const COLUMNS: usize>(
+pub(super) unsafe fn run<V: Vector, const BLOCK: usize, const COLUMNS: usize>(
     batch: &Batch<'_>,
     pixels: Range<usize>,
     groups: Range<usize>,
@@ -26,7 +26,7 @@ pub(super) unsafe fn run<V: Vector, const REGISTERS: usize, const COLUMNS: usize
     let Memory { x, filters, bias, addend, y } = batch.memory;
     let whole: usize = batch.convolution.results(batch.pictures).iter().product();
     // at larger strides the pixels that are read are put together first
-    let together = (stride > 1).then(|| unsafe { gathered::<V, REGISTERS>(batch, pixels.clone(), buffers) });
+    let together = (stride > 1).then(|| unsafe { gathered::<V, BLOCK>(batch, pixels.clone(), buffers) });
     for index in groups {
         let group = group(outputs, block, index);
         let (first, width) = (group.start, group.len());
@@ -56,7 +56,7 @@ pub(super) unsafe fn run<V: Vector, const REGISTERS: usize, const COLUMNS: usize
                     bias: bias.add(first),
                     range,
                 };
-                multiply::<V, REGISTERS, COLUMNS>(product, &mut results);
+                multiply::<V, BLOCK, COLUMNS>(product, &mut results);
             }
             start += count;
         }
@@ -65,7 +65,7 @@ pub(super) unsafe fn run<V: Vector, const REGISTERS: usize, const COLUMNS: usize
 
 /// The pixels that the results `pixels` are made of, `[inputs / B][pixels][B]`.
 #[inline(always)]
-unsafe fn gathered<V: Vector, const REGISTERS: usize>(
+unsafe fn gathered<V: Vector, const BLOCK: usize>(
     batch: &Batch<'_>,
     pixels: Range<usize>,
     buffers: &mut TileBuffers,
@@ -84,7 +84,7 @@ unsafe fn gathered<V: Vector, const REGISTERS: usize>(
             unsafe {
                 let from = batch.memory.x.add(at * block);
                 for pixel in 0..count {
-                    for register in 0..REGISTERS {
+                    for register in 0..BLOCK / V::LANES {
                         let number = pixel * block + register * V::LANES;
                         V::load(from.add(pixel * stride * block + register * V::LANES)).store(target.add(number));
                     }

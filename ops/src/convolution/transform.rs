@@ -1,6 +1,6 @@
 //! The transforms of Winograd's convolution, as Lavin and Gray give them ("Fast Algorithms for Convolutional Neural Networks", CVPR 2016).
 //!
-//! `OUT * OUT` results of a 3x3 filter are made of `IN * IN` pixels (`IN = OUT + 2`). With `d` the pixels and `g` the filter, they are
+//! `OUT * OUT` results of a 3x3 filter are made of `IN * IN` pixels (at strides of 1 `IN = OUT + 2`). With `d` the pixels and `g` the filter, they are
 //! `A' [(G g G') * (B' d B)] A`, `*` number by number: `IN * IN` products instead of `9 * OUT * OUT`.
 
 #![expect(clippy::undocumented_unsafe_blocks, reason = "each function passes its caller's contract on to Vector")]
@@ -10,7 +10,7 @@ use crate::vector::Vector;
 /// The transforms of one size, each of a line; a square takes them down its columns, then along its rows.
 pub(super) trait Transform<const IN: usize, const OUT: usize> {
     /// `G`
-    const FILTER: [[f64; 3]; IN];
+    const FILTER: [&'static [f64]; IN];
 
     /// `B'`
     ///
@@ -29,7 +29,7 @@ pub(super) trait Transform<const IN: usize, const OUT: usize> {
 pub(super) struct One;
 
 impl Transform<3, 1> for One {
-    const FILTER: [[f64; 3]; 3] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    const FILTER: [&'static [f64]; 3] = [&[1.0, 0.0, 0.0], &[0.0, 1.0, 0.0], &[0.0, 0.0, 1.0]];
 
     #[inline(always)]
     unsafe fn pixels<V: Vector>(line: [V; 3]) -> [V; 3] {
@@ -46,7 +46,7 @@ impl Transform<3, 1> for One {
 pub(super) struct Two;
 
 impl Transform<4, 2> for Two {
-    const FILTER: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
+    const FILTER: [&'static [f64]; 4] = [&[1.0, 0.0, 0.0], &[0.5, 0.5, 0.5], &[0.5, -0.5, 0.5], &[0.0, 0.0, 1.0]];
 
     #[inline(always)]
     unsafe fn pixels<V: Vector>([a, b, c, d]: [V; 4]) -> [V; 4] {
@@ -64,7 +64,7 @@ impl Transform<4, 2> for Two {
 pub(super) struct StridedTwo;
 
 impl Transform<5, 2> for StridedTwo {
-    const FILTER: [[f64; 3]; 5] = [[1.0, 0.0, 0.0], [1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]];
+    const FILTER: [&'static [f64]; 5] = [&[1.0, 0.0, 0.0], &[1.0, 0.0, 1.0], &[0.0, 0.0, 1.0], &[0.0, 1.0, 0.0], &[0.0, 1.0, 0.0]];
 
     #[inline(always)]
     unsafe fn pixels<V: Vector>([a, b, c, d, e]: [V; 5]) -> [V; 5] {
@@ -81,12 +81,12 @@ impl Transform<5, 2> for StridedTwo {
 pub(super) struct Three;
 
 impl Transform<5, 3> for Three {
-    const FILTER: [[f64; 3]; 5] = [
-        [1.0 / 2.0, 0.0, 0.0],
-        [-1.0 / 2.0, -1.0 / 2.0, -1.0 / 2.0],
-        [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
-        [1.0 / 6.0, 1.0 / 3.0, 2.0 / 3.0],
-        [0.0, 0.0, 1.0],
+    const FILTER: [&'static [f64]; 5] = [
+        &[1.0 / 2.0, 0.0, 0.0],
+        &[-1.0 / 2.0, -1.0 / 2.0, -1.0 / 2.0],
+        &[-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
+        &[1.0 / 6.0, 1.0 / 3.0, 2.0 / 3.0],
+        &[0.0, 0.0, 1.0],
     ];
 
     #[inline(always)]
@@ -122,13 +122,13 @@ impl Transform<5, 3> for Three {
 pub(super) struct Four;
 
 impl Transform<6, 4> for Four {
-    const FILTER: [[f64; 3]; 6] = [
-        [1.0 / 4.0, 0.0, 0.0],
-        [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
-        [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
-        [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
-        [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
-        [0.0, 0.0, 1.0],
+    const FILTER: [&'static [f64]; 6] = [
+        &[1.0 / 4.0, 0.0, 0.0],
+        &[-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
+        &[-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
+        &[1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
+        &[1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
+        &[0.0, 0.0, 1.0],
     ];
 
     #[inline(always)]
@@ -158,6 +158,60 @@ impl Transform<6, 4> for Four {
                 far_difference.mul_add(V::splat(2.0), difference),
                 far_sum.mul_add(V::splat(4.0), sum),
                 far_difference.mul_add(V::splat(8.0), difference.add(f)),
+            ]
+        }
+    }
+}
+
+/// F(4x4, 4x4), by the points 0, 1, -1, 1/2, -1/2, 2: 5.2 times fewer products.
+pub(super) struct Stem;
+
+impl Transform<7, 4> for Stem {
+    const FILTER: [&'static [f64]; 7] = [
+        &[-2.0, 0.0, 0.0, 0.0],
+        &[-2.0 / 3.0, -2.0 / 3.0, -2.0 / 3.0, -2.0 / 3.0],
+        &[-2.0 / 9.0, 2.0 / 9.0, -2.0 / 9.0, 2.0 / 9.0],
+        &[16.0 / 9.0, 8.0 / 9.0, 4.0 / 9.0, 2.0 / 9.0],
+        &[16.0 / 15.0, -8.0 / 15.0, 4.0 / 15.0, -2.0 / 15.0],
+        &[2.0 / 45.0, 4.0 / 45.0, 8.0 / 45.0, 16.0 / 45.0],
+        &[0.0, 0.0, 0.0, 1.0],
+    ];
+
+    #[inline(always)]
+    unsafe fn pixels<V: Vector>([a, b, c, d, e, f, g]: [V; 7]) -> [V; 7] {
+        unsafe {
+            let (minus_two, half, minus_half) = (V::splat(-2.0), V::splat(0.5), V::splat(-0.5));
+            let (quarter, minus_quarter, minus_five_quarters) = (V::splat(0.25), V::splat(-0.25), V::splat(-1.25));
+            // by x^4 - 5/4 x^2 + 1/4, whose zeros are 1, -1, 1/2 and -1/2
+            let all = [[a, c, e], [b, d, f], [c, e, g]]
+                .map(|[low, middle, high]| low.mul_add(quarter, middle.mul_add(minus_five_quarters, high)));
+            // by x^2 - 1/4, and by x^2 - 1; then by x - 2
+            let [far_b, far_c, far_d] = [[b, d], [c, e], [d, f]].map(|[low, high]| low.mul_add(minus_quarter, high));
+            let [near_b, near_c, near_d] = [[b, d], [c, e], [d, f]].map(|[low, high]| high.sub(low));
+            let (far, far_next) = (far_b.mul_add(minus_two, far_c), far_c.mul_add(minus_two, far_d));
+            let (near, near_next) = (near_b.mul_add(minus_two, near_c), near_c.mul_add(minus_two, near_d));
+            [
+                all[0].mul_add(minus_two, all[1]),
+                far_next.add(far),
+                far_next.sub(far),
+                near.mul_add(half, near_next),
+                near.mul_add(minus_half, near_next),
+                all[1],
+                all[1].mul_add(minus_two, all[2]),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn results<V: Vector>([a, b, c, d, e, f, g]: [V; 7]) -> [V; 4] {
+        unsafe {
+            let (sum, difference) = (b.add(c), b.sub(c));
+            let (near_sum, near_difference) = (d.add(e), d.sub(e));
+            [
+                a.add(sum).add(near_sum.add(f)),
+                near_difference.mul_add(V::splat(0.5), f.mul_add(V::splat(2.0), difference)),
+                near_sum.mul_add(V::splat(0.25), f.mul_add(V::splat(4.0), sum)),
+                near_difference.mul_add(V::splat(0.125), f.mul_add(V::splat(8.0), difference.add(g))),
             ]
         }
     }

@@ -1,7 +1,8 @@
 //! Convolutions on the runtime's blocked layout, domain `ai.cenet.cpu`, `BlockedConvolution`, version 1. Only graphs that the server has rewritten
 //! hold it.
 //!
-//! Inputs are X, the transformed filters (`[outputs, inputs, P, P]` by their shape, P being the side of a [`Tile`]; [`transformed`](crate::convolution::transformed)
+//! Inputs are X (in rows for [`Tile::Stem`], as the runtime's own convolutions have pictures), the transformed filters (`[outputs, inputs, P, P]` by their
+//! shape, P being the side of a [`Tile`], and inputs its planes; [`transformed`](crate::convolution::transformed)
 //! tells how they lie), a bias, and an optional addend of Y's shape. Attributes are `block` (B, 8 or 16), `stride` (1 or 2, as the tile takes it), `pads` (as of ONNX's
 //! `Conv`, whose dilations are 1 here) and `range` (2 numbers that results are clamped between; none where it is left out). Channels are counted with those that fill up the last block.
 
@@ -16,7 +17,7 @@ use super::guard::guarded;
 use super::node::{input, named, numbers, tensor_shape};
 use super::threads::{SessionThreads, or_all_cores};
 use crate::InstructionSet;
-use crate::convolution::{Convolution, MOST_PADS, Memory, Pictures, Tile, UNBOUNDED, forward_raw};
+use crate::convolution::{Convolution, Memory, Pictures, Tile, UNBOUNDED, forward_raw};
 
 /// The operator's name in the domain of blocked tensors.
 pub const NAME: &str = "BlockedConvolution";
@@ -113,21 +114,20 @@ impl ConvolutionKernel {
         let name = context.node_name()?;
         let error = |message: &str| named(NAME, &name, message);
         let block = block(context).map_err(error)?;
-        let pads = lengths(&context.get::<Vec<i64>>(PADS_ATTRIBUTE).unwrap_or_default());
-        let pads = pads.filter(|pads: &[usize; 4]| pads.iter().all(|&pad| pad <= MOST_PADS));
-        let pads = pads.ok_or_else(|| error("pads must be 4 numbers from 0 to 2"))?;
         let filters = context.constant_input::<DynTensorValueType>(FILTERS)?;
         let stride = context.get::<i64>(STRIDE_ATTRIBUTE).and_then(|stride| usize::try_from(stride).ok());
         let stride = stride.unwrap_or(0);
-        let (outputs, inputs, tile) = match lengths(filters.shape()) {
-            Some([outputs, inputs, side, same]) if side == same => (outputs, inputs, Tile::of(side, stride)),
+        let (outputs, planes, tile) = match lengths(filters.shape()) {
+            Some([outputs, planes, side, same]) if side == same => (outputs, planes, Tile::of(side, stride)),
             _ => (0, 0, None),
         };
         let tile = tile.ok_or_else(|| error("the filters' shape and the stride are of no tile"))?;
-        if tile == Tile::Pixel && pads != [0; 4] {
-            return Err(error("filters of 1x1 pixels have no pads"));
-        }
-        if !outputs.is_multiple_of(block) || !inputs.is_multiple_of(block) {
+        let pads = lengths(&context.get::<Vec<i64>>(PADS_ATTRIBUTE).unwrap_or_default());
+        let pads = pads.filter(|pads: &[usize; 4]| pads.iter().all(|&pad| pad <= tile.most_pads()));
+        let pads = pads.ok_or_else(|| error("pads must be 4 numbers, each less than the filters' side"))?;
+        let inputs = planes / tile.planes(1);
+        let whole = planes == tile.planes(inputs) && inputs.is_multiple_of(tile.inputs_together(block));
+        if !whole || !outputs.is_multiple_of(block) {
             return Err(error("the channels must fill whole blocks"));
         }
         let range = context.get::<Vec<f32>>(RANGE_ATTRIBUTE).unwrap_or_else(|| UNBOUNDED.to_vec());

@@ -41,6 +41,7 @@ fn tile(convolution: &Convolution<'_>) -> Tile {
     let pairs: usize = convolution.channels.iter().product();
     match (convolution.side, convolution.stride) {
         (1, _) => Tile::Pixel,
+        (7, _) => Tile::Stem,
         (_, 1) if pairs <= PAIRS_OF_FOUR => Tile::Four,
         (_, 1) if pairs <= PAIRS_OF_THREE => Tile::Three,
         (_, 1) => Tile::Two,
@@ -52,7 +53,7 @@ fn tile(convolution: &Convolution<'_>) -> Tile {
 /// `node` as ours.
 fn rewritten(convolution: &Convolution<'_>, tile: Tile, node: &NodeProto, block: usize, made: &mut Made) -> NodeProto {
     let channels @ [outputs, inputs] = convolution.channels;
-    let filters = convolution.filters(made, &[outputs, inputs, tile.side(), tile.side()], |filters| {
+    let filters = convolution.filters(made, &[outputs, tile.planes(inputs), tile.side(), tile.side()], |filters| {
         transformed(filters, channels, block, tile)
     });
     let mut input = vec![node.input[0].clone(), filters, convolution.bias(made)];

@@ -1,8 +1,8 @@
 //! The rewriting of the convolutions of a graph that ONNX Runtime has optimised: those of 1x1 pixels before a CE block become part of it
 //! (`before_blocks`), others on blocks become ours (`dense`).
 //!
-//! A convolution fits if it is of 1x1 or 3x3 pixels, has one group, strides of 1 or 2, no dilations, filters and a bias that are constant, and nothing but
-//! a ReLU or a clip in it. All others stay.
+//! A convolution fits if it is of 1x1 or 3x3 pixels at strides of 1 or 2, or of 7x7 at strides of 2 on a picture of fewer channels than a block has; has one
+//! group, no dilations, filters and a bias that are constant, and nothing but a ReLU or a clip in it. All others stay.
 
 mod before_blocks;
 mod dense;
@@ -10,7 +10,7 @@ mod dense;
 use std::collections::{BTreeMap, HashMap};
 
 use bytemuck::{cast_slice, pod_collect_to_vec};
-use ce_op::convolution::{MOST_PADS, RELU, UNBOUNDED};
+use ce_op::convolution::{RELU, UNBOUNDED};
 use ce_op::onnx::BLOCKED_DOMAIN;
 
 use super::rewrite::{Coverage, NCHWC_DOMAIN, import_own_domain, integer, is};
@@ -45,7 +45,7 @@ fn extend_constants(graph: &mut GraphProto, made: Made) {
 struct Convolution<'a> {
     filters: &'a TensorProto,
     bias: Option<&'a str>,
-    /// Outputs and inputs, with those that fill up the last block.
+    /// Outputs and inputs, with those that fill up the last block; a picture's channels aren't filled up.
     channels: [usize; 2],
     /// Pixels of a filter's side.
     side: usize,
@@ -62,11 +62,13 @@ impl<'a> Convolution<'a> {
             return None;
         }
         let filters = *constants.get(node.input.get(1)?.as_str())?;
-        let [outputs, inputs, side @ (1 | 3), columns] = filters.dims[..] else { return None };
-        let channels = [usize::try_from(outputs).ok()?, usize::try_from(inputs).ok()?];
+        let [outputs, inputs, side @ (1 | 3 | 7), columns] = filters.dims[..] else { return None };
+        let channels @ [_, from] = [usize::try_from(outputs).ok()?, usize::try_from(inputs).ok()?];
+        let whole = |count: usize| count >= block && count.is_multiple_of(block);
         let bias = node.input.get(2).map(String::as_str).filter(|name| !name.is_empty());
         let fits = side == columns
-            && channels.iter().all(|&count| count >= block && count.is_multiple_of(block))
+            && whole(channels[0])
+            && if side == 7 { (1..block).contains(&from) } else { whole(from) }
             && has_numbers(filters, outputs.checked_mul(inputs)?.checked_mul(side * side)?)
             && bias.is_none_or(|name| constants.get(name).is_some_and(|bias| bias.dims == [outputs]))
             && integer(node, "group").unwrap_or(1) == 1
@@ -79,15 +81,15 @@ impl<'a> Convolution<'a> {
             _ => return None,
         };
         let stride = match integers(node, "strides")[..] {
-            [] => 1,
-            [stride @ (1 | 2), columns] if stride == columns => stride,
+            [] if side != 7 => 1,
+            [1, 1] if side != 7 => 1,
+            [2, 2] => 2,
             _ => return None,
         };
         let pads = integers(node, "pads");
         let pads = if pads.is_empty() { vec![0; 4] } else { pads };
+        let fits = fits && range[0] <= range[1] && pads.len() == 4 && pads.iter().all(|pad| (0..side).contains(pad));
         let side = usize::try_from(side).ok()?;
-        let most = if side == 1 { 0 } else { MOST_PADS as i64 };
-        let fits = fits && range[0] <= range[1] && pads.len() == 4 && pads.iter().all(|pad| (0..=most).contains(pad));
         fits.then_some(Self { filters, bias, channels, side, stride, pads, range })
     }
 
