@@ -1,9 +1,20 @@
 //! A few numbers at a time: one trait over the machine's registers, so that each loop is written once.
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 /// Asks for the cache lines of `numbers`, which are needed soon.
 #[inline(always)]
 pub(crate) fn prefetch<T>(numbers: &[T]) {
-    numbers.chunks(64 / size_of::<T>()).for_each(|line| prefetch_line(line.as_ptr()));
+    prefetch_share(numbers.as_ptr(), numbers.len(), [0, 1]);
+}
+
+/// Asks for the cache lines of one of `parts` neighbouring parts, about the same size, of the `len` numbers at `start`. They needn't be there.
+#[inline(always)]
+pub(crate) fn prefetch_share<T>(start: *const T, len: usize, [part, parts]: [usize; 2]) {
+    for at in (part * len / parts..(part + 1) * len / parts).step_by(LINE / size_of::<T>()) {
+        prefetch_line(start.wrapping_add(at));
+    }
 }
 
 /// Asks for the cache line at `at`, which is needed soon. It needn't be there.

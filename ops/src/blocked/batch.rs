@@ -13,7 +13,7 @@ use crate::multiply::{group, groups, widest_group};
 use crate::parallel::Shared;
 use crate::phases::{self, Phase};
 use crate::scratch::{GateBuffers, MixBuffers, with_gate_buffers, with_mix_buffers};
-use crate::vector::prefetch;
+use crate::vector::{prefetch, prefetch_share};
 use crate::{Parallel, Parameters, Serial, Shape};
 
 /// Rows of the gate's first layer in a task.
@@ -250,7 +250,7 @@ impl<'a> Batch<'a> {
             let next = self.gate_weights(unit.saturating_sub(1) * width..unit * width);
             for first in (0..pixels.len()).step_by(PIECE) {
                 let (at, count) = (at + first * self.packed.block, PIECE.min(pixels.len() - first));
-                prefetch(share_of(next, first / PIECE, pixels.len().div_ceil(PIECE)));
+                prefetch_share(next.as_ptr(), next.len(), [first / PIECE, pixels.len().div_ceil(PIECE)]);
                 // SAFETY: the pixels lie within the batch, and only this task touches them from now on
                 unsafe { self.mix_block(matrices, self.memory.x.add(at), 0, blocks.start, at, count) };
             }
@@ -333,9 +333,4 @@ impl<'a> Batch<'a> {
             }
         }
     }
-}
-
-/// One of `parts` neighbouring parts of about the same size.
-fn share_of<T>(numbers: &[T], part: usize, parts: usize) -> &[T] {
-    &numbers[part * numbers.len() / parts..(part + 1) * numbers.len() / parts]
 }

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::Tile;
-use super::{pointwise, stem};
 use super::tiles::{Batch, run};
 use super::transform::{Four, One, StridedTwo, Three, Two};
+use super::{pointwise, stem};
 use crate::InstructionSet;
 use crate::scratch::TileBuffers;
 use crate::vector::Plain;

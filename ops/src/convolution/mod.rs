@@ -26,9 +26,8 @@ use crate::scratch::with_tile_buffers;
 use crate::{InstructionSet, Parallel, ShapeError};
 use tiles::Batch;
 
-/// What the tiles of a task and all that is made of them may take: as much as a core has of a third-level cache. More tiles at once read the filters
-/// less often.
-const TASK_BYTES: usize = 2 << 20;
+/// What the tiles of a task and all that is made of them may take: about a second-level cache. More tiles at once read the filters less often.
+const TASK_BYTES: usize = 1 << 20;
 
 /// Threads share the outputs, and each transforms all pixels, where a picture's filters are so many times as large as its pixels; else they
 /// share the tiles, and each reads all filters.
@@ -268,12 +267,15 @@ pub(crate) unsafe fn forward_raw(
     if tiles == 0 {
         return;
     }
-    let tile_bytes = tile.positions() * (tile.planes(inputs) + outputs.min(widest_group(block))) * size_of::<f32>();
     let (threads, groups) = (parallel.threads().max(1), groups(outputs, block));
-    // those of a row go through a stem together
-    let unit = if tile == Tile::Stem { convolution.tiles(pictures)[1] } else { 1 };
+    // a stem's go through it by rows, a row at a time, and share what they read
+    let (unit, parts) = if tile == Tile::Stem {
+        (convolution.tiles(pictures)[1], 1)
+    } else {
+        let tile_bytes = tile.positions() * (inputs + outputs.min(widest_group(block))) * size_of::<f32>();
+        (1, tiles.div_ceil((TASK_BYTES / tile_bytes).max(1)))
+    };
     let units = tiles / unit;
-    let parts = tiles.div_ceil((TASK_BYTES / tile_bytes).max(1)).min(units);
     let (parts, shares) = if groups.is_multiple_of(threads) && tiles * FILTERS_TO_PIXELS <= outputs {
         (parts, threads)
     } else {

@@ -7,12 +7,12 @@
 
 use std::ops::Range;
 
-use super::tiles::{APART, Batch, Sums, transform_results};
+use super::tiles::{APART, Batch, Place, Sums, transform_results};
 use super::transform::{Stem, Transform};
 use super::{Convolution, PHASES, Pictures};
 use crate::multiply::{Product, group, multiply};
 use crate::scratch::{Buffer, TileBuffers};
-use crate::vector::Vector;
+use crate::vector::{Vector, prefetch_share};
 
 /// Results a side of a tile.
 const OUT: usize = 4;
@@ -72,6 +72,9 @@ unsafe fn results<V: Vector, const BLOCK: usize, const COLUMNS: usize>(
     let sums = sums.take(POSITIONS * sums_apart).as_mut_ptr();
     unsafe {
         for position in 0..POSITIONS {
+            let place = batch.place(start);
+            prefetch_results::<BLOCK>(batch, &place, &outputs, [position, POSITIONS]);
+            prefetch_pixels(batch, &place, [position, POSITIONS]);
             let product = Product {
                 filters: batch.memory.filters.add((outputs.start * POSITIONS + position * width) * planes),
                 width,
@@ -83,13 +86,35 @@ unsafe fn results<V: Vector, const BLOCK: usize, const COLUMNS: usize>(
             };
             multiply::<V, 1, COLUMNS>(product, &mut Sums { start: sums.add(position * sums_apart), width });
         }
-        for tile in 0..count {
-            let place = batch.place(start + tile);
-            for channel in (0..width).step_by(BLOCK) {
-                let sums = sums.add(tile * width + channel);
+        for channel in (0..width).step_by(BLOCK) {
+            for tile in 0..count {
+                let (place, sums) = (batch.place(start + tile), sums.add(tile * width + channel));
                 transform_results::<V, Stem, BLOCK, IN, OUT>(batch, &place, outputs.start + channel, sums, sums_apart);
             }
         }
+    }
+}
+
+/// Asks for a part of where the results of a row of tiles are to be.
+#[inline(always)]
+fn prefetch_results<const BLOCK: usize>(batch: &Batch<'_>, first: &Place, outputs: &Range<usize>, part: [usize; 2]) {
+    let [height, width] = batch.convolution.results(batch.pictures);
+    for channel in outputs.clone().step_by(BLOCK) {
+        let plane = (first.sample * batch.convolution.outputs + channel) * height * width;
+        let start = batch.memory.y.wrapping_add(plane + first.row * width * BLOCK);
+        prefetch_share(start, OUT * width * BLOCK, part);
+    }
+}
+
+/// Asks for a part of the band that the next row of tiles reads.
+#[inline(always)]
+fn prefetch_pixels(batch: &Batch<'_>, first: &Place, part: [usize; 2]) {
+    let Pictures { height, width, .. } = batch.pictures;
+    let row = (first.row / OUT + 2) * STEP;
+    for input in 0..batch.convolution.inputs {
+        let plane = (first.sample * batch.convolution.inputs + input) * height * width;
+        let start = batch.memory.x.wrapping_add(plane + row.saturating_sub(batch.convolution.pads[0]) * width);
+        prefetch_share(start, STEP * width, part);
     }
 }
 

@@ -64,7 +64,8 @@ impl Transform<4, 2> for Two {
 pub(super) struct StridedTwo;
 
 impl Transform<5, 2> for StridedTwo {
-    const FILTER: [&'static [f64]; 5] = [&[1.0, 0.0, 0.0], &[1.0, 0.0, 1.0], &[0.0, 0.0, 1.0], &[0.0, 1.0, 0.0], &[0.0, 1.0, 0.0]];
+    const FILTER: [&'static [f64]; 5] =
+        [&[1.0, 0.0, 0.0], &[1.0, 0.0, 1.0], &[0.0, 0.0, 1.0], &[0.0, 1.0, 0.0], &[0.0, 1.0, 0.0]];
 
     #[inline(always)]
     unsafe fn pixels<V: Vector>([a, b, c, d, e]: [V; 5]) -> [V; 5] {
@@ -109,11 +110,7 @@ impl Transform<5, 3> for Three {
     unsafe fn results<V: Vector>([a, b, c, d, e]: [V; 5]) -> [V; 3] {
         unsafe {
             let (sum, difference) = (b.add(c), b.sub(c));
-            [
-                a.add(sum).add(d),
-                d.mul_add(V::splat(2.0), difference),
-                d.mul_add(V::splat(4.0), sum.add(e)),
-            ]
+            [a.add(sum).add(d), d.mul_add(V::splat(2.0), difference), d.mul_add(V::splat(4.0), sum.add(e))]
         }
     }
 }
