@@ -254,7 +254,11 @@ impl Convolved {
         let mut graph = Builder::default();
         graph.constant("filters", &[outputs, inputs, self.side, self.side], &self.filters);
         graph.constant("bias", &[outputs], &self.bias);
-        graph.node("ReorderInput", NCHWC_DOMAIN, &["X"], &["blocks"], &[]);
+        // a stem reads a picture as it is
+        let x = if self.side == 7 { "X" } else { "blocks" };
+        if x == "blocks" {
+            graph.node("ReorderInput", NCHWC_DOMAIN, &["X"], &[x], &[]);
+        }
         let side = i64::try_from(self.side).expect("a small number");
         let own = [
             Attribute::Integers("pads", pads.to_vec()),
@@ -262,25 +266,25 @@ impl Convolved {
             Attribute::Integers("strides", vec![self.stride; 2]),
         ];
         if self.adds {
-            graph.node("Conv", NCHWC_DOMAIN, &["blocks", "filters"], &["added"], &own);
+            graph.node("Conv", NCHWC_DOMAIN, &[x, "filters"], &["added"], &own);
         }
         let with_added = |inputs: [&'static str; 3]| inputs.into_iter().chain(self.adds.then_some("added"));
         match tile {
             None => {
-                let inputs: Vec<_> = with_added(["blocks", "filters", "bias"]).collect();
+                let inputs: Vec<_> = with_added([x, "filters", "bias"]).collect();
                 graph.node("Conv", NCHWC_DOMAIN, &inputs, &["convolved"], &own);
             }
             Some(tile) => {
                 let side = tile.side();
                 let block_len = usize::try_from(block).expect("a small number");
                 let transformed = transformed(&self.filters, self.channels, block_len, tile);
-                graph.constant("transformed", &[outputs, inputs, side, side], &transformed);
+                graph.constant("transformed", &[outputs, tile.planes(inputs), side, side], &transformed);
                 let attributes = [
                     Attribute::Integers(PADS_ATTRIBUTE, pads.to_vec()),
                     Attribute::Integer(STRIDE_ATTRIBUTE, self.stride),
                     Attribute::Integer(BLOCK_ATTRIBUTE, block),
                 ];
-                let inputs: Vec<_> = with_added(["blocks", "transformed", "bias"]).collect();
+                let inputs: Vec<_> = with_added([x, "transformed", "bias"]).collect();
                 graph.node(CONVOLUTION_NAME, BLOCKED_DOMAIN, &inputs, &["convolved"], &attributes);
             }
         }
@@ -295,9 +299,11 @@ impl Convolved {
 fn convolutions_agree_with_the_runtimes_own() {
     let pads = [(3, [1; 4]), (3, [0, 2, 1, 0]), (1, [0; 4])];
     let cases = pads.into_iter().flat_map(|(side, pads)| [(side, pads, 1), (side, pads, 2)]);
+    let cases = cases.chain([(7, [3; 4], 2), (7, [2, 1, 6, 1], 2)]);
     for ((side, pads, stride), adds) in cases.flat_map(|case| [(case, true), (case, false)]) {
-        let convolved = Convolved::draw([48, 32], side, stride, adds);
-        for shape in [[1, 32, 14, 14], [3, 32, 7, 9], [2, 32, 33, 5]] {
+        let inputs = if side == 7 { 3 } else { 32 };
+        let convolved = Convolved::draw([48, inputs], side, stride, adds);
+        for shape in [[1, inputs, 14, 14], [3, inputs, 7, 9], [2, inputs, 33, 5]] {
             let x = numbers(4)(shape.iter().product(), 1.0);
             let answer = |tile| {
                 let mut session = convolved.session(tile, block_of_the_runtime(), &pads)?.expect("a session");
@@ -364,7 +370,7 @@ fn convolutions_refuse_what_does_not_fit() {
     let message = refusal([32, 16], Tile::Four, 1, 16, &[1, 1, 1, -1]).expect("a runtime");
     assert!(message.contains("pads must be"), "{message}");
     let message = refusal([32, 16], Tile::Pixel, 1, 16, &[1; 4]).expect("a runtime");
-    assert!(message.contains("no pads"), "{message}");
+    assert!(message.contains("pads must be"), "{message}");
     for (tile, stride) in [(Tile::Two, 2), (Tile::One, 3), (Tile::Pixel, -1)] {
         let message = refusal([32, 16], tile, stride, 16, &[0; 4]).expect("a runtime");
         assert!(message.contains("stride"), "{message}");

@@ -39,7 +39,9 @@ fn model(nodes: Vec<NodeProto>) -> ModelProto {
         zeros("large", &[256, 128, 3, 3]),
         zeros("largest", &[512, 256, 3, 3]),
         zeros("pointwise", &[16, 8, 1, 1]),
-        zeros("of the picture", &[16, 3, 3, 3]),
+        zeros("of a picture", &[16, 3, 3, 3]),
+        zeros("stem", &[16, 3, 7, 7]),
+        zeros("7x7", &[16, 8, 7, 7]),
     ];
     let graph = GraphProto { node: nodes, initializer, ..GraphProto::default() };
     ModelProto { graph: Some(graph), ..ModelProto::default() }
@@ -121,7 +123,11 @@ fn filters_that_several_share_are_transformed_once() {
 
 #[test]
 fn the_tile_is_chosen_by_filter_stride_and_channels() {
-    let pads = |filters: &str| if filters == "pointwise" { [0; 4] } else { [1; 4] };
+    let pads = |filters: &str| match filters {
+        "pointwise" => [0; 4],
+        "stem" => [3; 4],
+        _ => [1; 4],
+    };
     let cases = [
         ("w", 1, [16, 8, 6, 6]),
         ("w", 2, [16, 8, 5, 5]),
@@ -131,6 +137,7 @@ fn the_tile_is_chosen_by_filter_stride_and_channels() {
         ("largest", 2, [512, 256, 3, 3]),
         ("pointwise", 1, [16, 8, 1, 1]),
         ("pointwise", 2, [16, 8, 1, 1]),
+        ("stem", 2, [16, 4 * 3, 7, 7]),
     ];
     for (filters, stride, expected) in cases {
         let (coverage, graph) = rewritten(vec![changed(|node| {
@@ -226,7 +233,17 @@ fn what_does_not_fit_stays() {
         clipped(&[0.0]),
         changed(|node| node.attribute[4].s = Some(b"SAME_UPPER".to_vec())),
         reading(["x", "pointwise", "b"]), // with pads
-        reading(["x", "of the picture", "b"]),
+        reading(["x", "of a picture", "b"]),
+        reading(["x", "stem", "b"]), // at strides of 1
+        changed(|node| {
+            node.input[1] = "stem".into();
+            node.attribute[1] = integers_attribute("strides", &[2, 2]);
+            node.attribute[0] = integers_attribute("pads", &[3, 3, 7, 3]);
+        }),
+        changed(|node| {
+            node.input[1] = "7x7".into(); // of more channels than a picture has
+            node.attribute[1] = integers_attribute("strides", &[2, 2]);
+        }),
         reading(["x", "computed", "b"]),
         reading(["x", "w", "computed"]),
         reading(["x", "large", "b"]),
@@ -239,7 +256,7 @@ fn what_does_not_fit_stays() {
         let (coverage, graph) = rewritten(vec![node.clone()]);
         assert_eq!(coverage, Coverage::default(), "{node:?}");
         assert_eq!(graph.node, [node]);
-        assert_eq!(graph.initializer.len(), 6);
+        assert_eq!(graph.initializer.len(), 8);
     }
     let mut broken = model(vec![convolution()]);
     broken.graph.as_mut().expect("a graph").initializer[0].raw_data = Some(vec![0; 7]);
