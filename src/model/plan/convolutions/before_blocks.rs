@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use ce_op::convolution::{Tile, transformed};
+use ce_op::convolution::Tile;
 use ce_op::onnx::{BLOCKED_DOMAIN, BLOCKED_NAME, CONVOLVED_NAME};
 
 use super::{Convolution, Made, extend_constants};
@@ -52,9 +52,7 @@ fn convolved(
     block: usize,
     made: &mut Made,
 ) -> NodeProto {
-    let channels @ [outputs, inputs] = convolution.channels;
-    let filters = convolution
-        .filters(made, &[outputs, inputs, 1, 1], |filters| transformed(filters, channels, block, Tile::Pixel));
+    let filters = convolution.filters(made, Tile::Pixel, block);
     let (operator, addend) = node.input.split_at(OPERATOR_INPUTS);
     let mut input = operator.to_vec();
     input[0].clone_from(&before.input[0]);

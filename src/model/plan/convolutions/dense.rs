@@ -1,33 +1,47 @@
 //! Convolutions become ours, their filters transformed here, once.
 
-use ce_op::convolution::{Tile, transformed};
+use std::collections::HashMap;
+
+use ce_op::convolution::Tile;
 use ce_op::onnx::{
     BLOCK_ATTRIBUTE, BLOCKED_DOMAIN, CONVOLUTION_NAME, PADS_ATTRIBUTE, RANGE_ATTRIBUTE, STRIDE_ATTRIBUTE,
 };
 
+use super::sides::sides;
 use super::{Convolution, Made, extend_constants};
 use crate::model::onnx::{GraphProto, NodeProto};
 use crate::model::plan::rewrite::{floats_attribute, integer_attribute, integers_attribute};
 
-/// Pairs of channels up to which filters are transformed for the largest tile, 4 times as many numbers as the definition's. Where there are more, a picture
-/// waits longer for them to be read than for what is done with them.
-const PAIRS_OF_FOUR: usize = 128 * 128;
+/// The tiles for 3x3 filters, the one that pays for the largest pictures first; and up to how many pairs of channels each is taken. Transformed filters are 4, 2.8, 1.8 and
+/// 2.8 times as many numbers as the definition's.
+const TILES: [(Tile, usize); 5] = [
+    (Tile::Four, 128 * 128),
+    (Tile::Three, 256 * 256),
+    (Tile::Two, usize::MAX),
+    (Tile::StridedTwo, 256 * 256),
+    (Tile::One, usize::MAX),
+];
 
-/// The same for the tile of 3x3 results, 2.8 times as many numbers; for that of 2x2 they are 1.8 times as many.
-const PAIRS_OF_THREE: usize = 256 * 256;
-
-/// The same at strides of 2, where transformed filters are 2.8 times as many numbers; where there are more pairs, the definition is as fast.
-const PAIRS_OF_STRIDED_TILE: usize = 256 * 256;
+/// As many tiles take as long to be multiplied as their filters to be read.
+const TILES_PER_READING: usize = 20;
 
 /// Rewrites `graph`, whose blocks are of `block` channels; how many convolutions are ours now, and how many of these are Winograd's.
 pub(super) fn rewrite(graph: &mut GraphProto, block: usize) -> (usize, usize) {
     let constants = graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
+    let nodes = graph.node.iter().enumerate();
+    let convolutions: Vec<_> =
+        nodes.filter_map(|(index, node)| Some((index, node, Convolution::of(node, &constants, block)?))).collect();
+    // several may have the same filters, for pictures of several sizes
+    let sides = sides(graph);
+    let mut results: HashMap<_, Vec<_>> = HashMap::new();
+    for (_, node, convolution) in &convolutions {
+        results.entry(convolution.key()).or_default().push(sides.get(node.output[0].as_str()).copied());
+    }
     let mut made = Made::new();
-    let rewritten: Vec<_> = (graph.node.iter().enumerate())
-        .filter_map(|(index, node)| {
-            let convolution = Convolution::of(node, &constants, block)?;
-            let tile = tile(&convolution);
-            Some((index, tile, rewritten(&convolution, tile, node, block, &mut made)))
+    let rewritten: Vec<_> = (convolutions.iter())
+        .map(|(index, node, convolution)| {
+            let tile = tile(convolution, &results[&convolution.key()]);
+            (*index, tile, rewritten(convolution, tile, node, block, &mut made))
         })
         .collect();
     let winograd = rewritten.iter().filter(|(_, tile, _)| !matches!(tile, Tile::Pixel | Tile::One)).count();
@@ -37,26 +51,31 @@ pub(super) fn rewrite(graph: &mut GraphProto, block: usize) -> (usize, usize) {
     (count, winograd)
 }
 
-fn tile(convolution: &Convolution<'_>) -> Tile {
+/// The tile for a convolution, whose filters make results of these sides where that is known.
+fn tile(convolution: &Convolution<'_>, results: &[Option<[usize; 2]>]) -> Tile {
     let pairs: usize = convolution.channels.iter().product();
-    match (convolution.side, convolution.stride) {
-        (1, _) => Tile::Pixel,
-        (7, _) => Tile::Stem,
-        (_, 1) if pairs <= PAIRS_OF_FOUR => Tile::Four,
-        (_, 1) if pairs <= PAIRS_OF_THREE => Tile::Three,
-        (_, 1) => Tile::Two,
-        _ if pairs <= PAIRS_OF_STRIDED_TILE => Tile::StridedTwo,
-        _ => Tile::One,
+    let stride = usize::try_from(convolution.stride).unwrap_or(0);
+    match convolution.side {
+        1 => Tile::Pixel,
+        7 => Tile::Stem,
+        _ => {
+            let fitting = TILES.into_iter().filter(|(tile, most)| tile.takes(stride) && pairs <= *most);
+            // where nothing is known, the first
+            let cost = |tile: &Tile| results.iter().map(|sides| Some(cost(*tile, (*sides)?))).sum::<Option<usize>>();
+            fitting.map(|(tile, _)| tile).min_by_key(cost).unwrap_or(Tile::One)
+        }
     }
+}
+
+/// How long a tile takes for one picture, its products or the reading of its filters.
+fn cost(tile: Tile, results: [usize; 2]) -> usize {
+    let tiles: usize = results.iter().map(|length| length.div_ceil(tile.size())).product();
+    tile.side().pow(2) * tiles.max(TILES_PER_READING)
 }
 
 /// `node` as ours.
 fn rewritten(convolution: &Convolution<'_>, tile: Tile, node: &NodeProto, block: usize, made: &mut Made) -> NodeProto {
-    let channels @ [outputs, inputs] = convolution.channels;
-    let filters = convolution.filters(made, &[outputs, tile.planes(inputs), tile.side(), tile.side()], |filters| {
-        transformed(filters, channels, block, tile)
-    });
-    let mut input = vec![node.input[0].clone(), filters, convolution.bias(made)];
+    let mut input = vec![node.input[0].clone(), convolution.filters(made, tile, block), convolution.bias(made)];
     input.extend(node.input.get(3).cloned());
     NodeProto {
         input,

@@ -6,11 +6,12 @@
 
 mod before_blocks;
 mod dense;
+mod sides;
 
 use std::collections::{BTreeMap, HashMap};
 
 use bytemuck::{cast_slice, pod_collect_to_vec};
-use ce_op::convolution::{RELU, UNBOUNDED};
+use ce_op::convolution::{RELU, Tile, UNBOUNDED, transformed};
 use ce_op::onnx::BLOCKED_DOMAIN;
 
 use super::rewrite::{Coverage, NCHWC_DOMAIN, import_own_domain, integer, is};
@@ -93,15 +94,23 @@ impl<'a> Convolution<'a> {
         fits.then_some(Self { filters, bias, channels, side, stride, pads, range })
     }
 
+    /// What those have in common that can have the same filters.
+    fn key(&self) -> (&'a str, i64) {
+        (self.filters.name(), self.stride)
+    }
+
     /// Whether it is nothing but a matrix times pixels.
     fn is_pointwise(&self) -> bool {
         self.side == 1 && self.stride == 1 && self.range == UNBOUNDED
     }
 
-    /// The name of its filters after `change`, which gives numbers of the lengths `dims`; they are made unless another node has them already.
-    fn filters(&self, made: &mut Made, dims: &[usize], change: impl Fn(&[f32]) -> Vec<f32>) -> String {
-        let numbers = || change(&pod_collect_to_vec::<u8, f32>(self.filters.raw_data()));
-        constant(made, self.filters.name(), dims, numbers)
+    /// The name of its filters, transformed for `tile` in blocks of `block` channels; they are made unless another node has them already.
+    fn filters(&self, made: &mut Made, tile: Tile, block: usize) -> String {
+        let [outputs, inputs] = self.channels;
+        let dims = [outputs, tile.planes(inputs), tile.side(), tile.side()];
+        constant(made, &format!("{} for {tile:?}", self.filters.name()), &dims, || {
+            transformed(&pod_collect_to_vec::<u8, f32>(self.filters.raw_data()), self.channels, block, tile)
+        })
     }
 
     /// The name of its bias, made of zeros where it has none.

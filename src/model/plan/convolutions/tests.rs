@@ -4,6 +4,8 @@ use ce_op::onnx::{BLOCK_ATTRIBUTE, BLOCKED_NAME, CONVOLUTION_NAME, CONVOLVED_NAM
 
 use super::super::rewrite::{floats_attribute, integer_attribute, integers_attribute};
 use super::*;
+use crate::model::onnx::tensor_shape_proto::{Dimension, dimension};
+use crate::model::onnx::{TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
 
 const BLOCK: usize = 8;
 
@@ -96,12 +98,12 @@ fn a_convolution_that_fits_is_ours() {
     assert_eq!(coverage, winograds(1));
     let node = &graph.node[0];
     assert!(is(node, BLOCKED_DOMAIN, CONVOLUTION_NAME));
-    assert_eq!(node.input, ["x", "ai.cenet.cpu/w", "b", "added"]);
+    assert_eq!(node.input, ["x", "ai.cenet.cpu/w for Four", "b", "added"]);
     let attributes = [BLOCK_ATTRIBUTE, STRIDE_ATTRIBUTE].map(|name| integer(node, name));
     assert_eq!(attributes, [Some(8), Some(1)]);
     assert_eq!(range(node), RELU);
     assert_eq!(integers(node, "pads"), [1; 4]);
-    assert_eq!(lengths(&graph, "ai.cenet.cpu/w"), [16, 8, 6, 6]);
+    assert_eq!(lengths(&graph, "ai.cenet.cpu/w for Four"), [16, 8, 6, 6]);
     assert!(!graph.initializer.iter().any(|tensor| tensor.name() == "w"), "nobody reads the old filters");
 }
 
@@ -116,7 +118,11 @@ fn filters_that_several_share_are_transformed_once() {
     let (coverage, graph) = rewritten(vec![convolution(), other, without_bias, plain]);
     assert_eq!(coverage, winograds(3));
     let names: Vec<_> = graph.initializer.iter().map(TensorProto::name).collect();
-    assert_eq!(names, ["w", "b", "ai.cenet.cpu/no bias of 16", "ai.cenet.cpu/w"], "one still reads the old filters");
+    assert_eq!(
+        names,
+        ["w", "b", "ai.cenet.cpu/no bias of 16", "ai.cenet.cpu/w for Four"],
+        "one still reads the old filters"
+    );
     assert_eq!(integers(&graph.node[2], "pads"), [0; 4]);
     assert_eq!(range(&graph.node[2]), UNBOUNDED);
 }
@@ -147,9 +153,100 @@ fn the_tile_is_chosen_by_filter_stride_and_channels() {
         })]);
         let winograd = usize::from(expected[2] > 3);
         assert_eq!(coverage, Coverage { convolutions: 1, winograd, ..Coverage::default() });
-        assert_eq!(lengths(&graph, &format!("ai.cenet.cpu/{filters}")), expected, "{filters} at strides of {stride}");
+        assert_eq!(lengths(&graph, &graph.node[0].input[1]), expected, "{filters} at strides of {stride}");
         assert_eq!(integer(&graph.node[0], STRIDE_ATTRIBUTE), Some(stride));
     }
+}
+
+/// The graph's input `x`: a batch of pictures of these sides.
+fn input([height, width]: [i64; 2]) -> ValueInfoProto {
+    let length = |value| Dimension { value: Some(value), ..Dimension::default() };
+    let batch = length(dimension::Value::DimParam("batch".into()));
+    let dim = [8, height, width].map(|value| length(dimension::Value::DimValue(value)));
+    let shape = Some(TensorShapeProto { dim: [batch].into_iter().chain(dim).collect() });
+    let tensor = type_proto::Tensor { shape, ..type_proto::Tensor::default() };
+    let r#type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
+    ValueInfoProto { name: Some("x".into()), r#type: Some(r#type), ..ValueInfoProto::default() }
+}
+
+#[test]
+fn of_small_pictures_the_tile_is_one_whose_filters_are_soon_read() {
+    let cases = [
+        ("w", 1, [4, 4], 4),
+        ("w", 1, [7, 7], 4),
+        ("w", 1, [28, 20], 6),
+        ("large", 1, [4, 4], 4),
+        ("large", 1, [14, 14], 5),
+        ("large", 2, [14, 14], 3),
+        ("large", 2, [28, 28], 5),
+    ];
+    for (filters, stride, sides, expected) in cases {
+        let node = changed(|node| {
+            node.input = ["x", filters].map(str::to_owned).to_vec();
+            node.attribute[1] = integers_attribute("strides", &[stride; 2]);
+            node.attribute.push(integers_attribute("kernel_shape", &[3, 3]));
+        });
+        let mut model = model(vec![node]);
+        model.graph.as_mut().expect("a graph").input.push(input(sides));
+        rewrite(&mut model, BLOCK, &mut Coverage::default());
+        let graph = model.graph.expect("a graph");
+        let side = lengths(&graph, &graph.node[0].input[1])[2];
+        assert_eq!(side, expected, "{filters} at strides of {stride}, {sides:?}");
+    }
+}
+
+#[test]
+fn filters_for_pictures_of_several_sizes_are_transformed_once() {
+    let reading = |input: &str, output: &str, stride: i64| {
+        changed(|node| {
+            node.input = [input, "w"].map(str::to_owned).to_vec();
+            node.output = vec![output.into()];
+            node.attribute[1] = integers_attribute("strides", &[stride; 2]);
+            node.attribute.push(integers_attribute("kernel_shape", &[3, 3]));
+        })
+    };
+    let mut model = model(vec![reading("x", "y", 1), reading("x", "halved", 2), reading("halved", "z", 1)]);
+    // alone, the second would take a smaller tile
+    model.graph.as_mut().expect("a graph").input.push(input([20, 20]));
+    rewrite(&mut model, BLOCK, &mut Coverage::default());
+    let graph = model.graph.expect("a graph");
+    let filters: Vec<_> = graph.node.iter().map(|node| node.input[1].as_str()).collect();
+    assert_eq!(filters, ["w for Four", "w for StridedTwo", "w for Four"].map(|name| format!("ai.cenet.cpu/{name}")));
+}
+
+#[test]
+fn sides_are_known_as_far_as_the_nodes_tell() {
+    let node = |domain: &str, operator: &str, input: &str, output: &str, attribute: Vec<AttributeProto>| NodeProto {
+        input: vec![input.into()],
+        output: vec![output.into()],
+        op_type: Some(operator.into()),
+        domain: Some(domain.into()),
+        attribute,
+        ..NodeProto::default()
+    };
+    let window = |kernel: i64, pads: &[i64], strides: &[i64]| {
+        vec![
+            integers_attribute("kernel_shape", &[kernel; 2]),
+            integers_attribute("pads", pads),
+            integers_attribute("strides", strides),
+        ]
+    };
+    let nodes = vec![
+        node(NCHWC_DOMAIN, "Conv", "x", "halved", window(7, &[3; 4], &[2, 2])),
+        node(NCHWC_DOMAIN, "MaxPool", "halved", "pooled", window(3, &[1, 0, 1, 0], &[2, 1])),
+        node(BLOCKED_DOMAIN, BLOCKED_NAME, "pooled", "mixed", Vec::new()),
+        node("", "Relu", "mixed", "kept", Vec::new()),
+        node("", "Resize", "kept", "resized", Vec::new()),
+        node("", "Relu", "resized", "unknown", Vec::new()),
+        node(NCHWC_DOMAIN, "Conv", "kept", "broken", window(3, &[1], &[1, 1])),
+        node(NCHWC_DOMAIN, "Conv", "kept", "still", window(3, &[0; 4], &[0, 0])),
+        node(NCHWC_DOMAIN, "Conv", "kept", "beyond", window(300, &[0; 4], &[1, 1])),
+    ];
+    let graph = GraphProto { node: nodes, input: vec![input([224, 100])], ..GraphProto::default() };
+    let sides = sides::sides(&graph);
+    let known =
+        [("x", [224, 100]), ("halved", [112, 50]), ("pooled", [56, 48]), ("mixed", [56, 48]), ("kept", [56, 48])];
+    assert_eq!(sides, HashMap::from(known));
 }
 
 /// A CE block of the result of a convolution, with the addend "x".
@@ -178,7 +275,7 @@ fn a_1x1_convolution_before_a_block_becomes_part_of_it() {
     assert_eq!(coverage, Coverage { with_convolution: 1, ..Coverage::default() });
     let [node] = &graph.node[..] else { panic!("{:?}", graph.node) };
     assert!(is(node, BLOCKED_DOMAIN, CONVOLVED_NAME));
-    let (filters, bias) = ("ai.cenet.cpu/pointwise", "ai.cenet.cpu/no bias of 16");
+    let (filters, bias) = ("ai.cenet.cpu/pointwise for Pixel", "ai.cenet.cpu/no bias of 16");
     assert_eq!(node.input, ["x", "p1", "p2", "p3", "p4", "p5", filters, bias, "x"]);
     assert_eq!(lengths(&graph, filters), [16, 8, 1, 1]);
     assert!(!graph.initializer.iter().any(|tensor| tensor.name() == "pointwise"), "nobody reads the old filters");
