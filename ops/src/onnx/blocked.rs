@@ -18,7 +18,7 @@ use super::guard::guarded;
 use super::node::{INPUTS, Inputs, Node, constants, input, numbers, tensor_shape, y_as_x};
 use super::threads::{SessionThreads, or_all_cores};
 use crate::blocked::{self, Memory, Packed, PointwiseMemory};
-use crate::{InputShapes, Shape};
+use crate::{InputShapes, InstructionSet, Shape};
 
 /// The domain of the operator on blocked tensors.
 pub const DOMAIN: &str = "ai.cenet.cpu";
@@ -95,10 +95,16 @@ fn with_channels_of_filters(context: &mut ShapeInferenceContext) -> Result<()> {
     context.set_output(0, &ValueType::Tensor { ty: *ty, shape, dimension_symbols: dimension_symbols.clone() })
 }
 
-/// Channels a block, as a node's attribute tells; else what is wrong with it.
+/// Channels a block, as a node's attribute tells; else what is wrong with it. On another processor than the one that a file was planned for the runtime's
+/// blocks may be others: what it gives would be taken for what it isn't.
 pub(super) fn block(context: &KernelContext<'_>) -> std::result::Result<usize, &'static str> {
     let block = context.get::<i64>(BLOCK_ATTRIBUTE).and_then(|block| usize::try_from(block).ok());
-    block.filter(|block| matches!(block, 8 | 16)).ok_or("block must be 8 or 16")
+    let block = block.filter(|block| matches!(block, 8 | 16)).ok_or("block must be 8 or 16")?;
+    let of_the_runtime = if InstructionSet::Avx512.is_available() { 16 } else { 8 };
+    if cfg!(target_arch = "x86_64") && block != of_the_runtime {
+        return Err("it was planned for a processor whose blocks have another size: plan the model again on this one");
+    }
+    Ok(block)
 }
 
 /// Whether a node's attribute tells that what is below zero becomes zero.
