@@ -57,11 +57,16 @@ def test_a_killed_server_loses_what_it_has_in_flight_alone(stack: Stack, capsys:
     with load(stack) as under_way, next_healthy_server():
         since = time.monotonic()
         docker("kill", "--signal", "KILL", victim)
+        # the command is through when the signal is sent: until the server is gone it takes requests
+        docker("wait", victim)
         until = time.monotonic()
     in_flight = [sent for sent in under_way.sent if sent.was_in_flight(since, until)]
     with capsys.disabled():
         print(f"\nkilled server: {under_way.told()}")
-        print(*sorted({sent.failure for sent in under_way.failed}), sep="\n")
+        print(f"the server was gone {(until - since) * 1e3:.0f} ms after the signal was asked for; failed meanwhile:")
+        for sent in under_way.failed:
+            began, ended = ((at - since) * 1e3 for at in (sent.began, sent.ended))
+            print(f"{began:.0f} to {ended:.0f} ms: {sent.failure}")
     assert [sent for sent in under_way.failed if sent not in in_flight] == []
     # the other servers have their share of the clients
     assert len(under_way.failed) <= 8 - (REPLICAS - 1)
