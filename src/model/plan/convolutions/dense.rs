@@ -61,7 +61,9 @@ fn tile(convolution: &Convolution<'_>, results: &[Option<[usize; 2]>]) -> Tile {
         _ => {
             let fitting = TILES.into_iter().filter(|(tile, most)| tile.takes(stride) && pairs <= *most);
             // where nothing is known, the first
-            let cost = |tile: &Tile| results.iter().map(|sides| Some(cost(*tile, (*sides)?))).sum::<Option<usize>>();
+            let cost = |tile: &Tile| {
+                results.iter().try_fold(0_usize, |sum, sides| Some(sum.saturating_add(cost(*tile, (*sides)?))))
+            };
             fitting.map(|(tile, _)| tile).min_by_key(cost).unwrap_or(Tile::One)
         }
     }
@@ -69,8 +71,10 @@ fn tile(convolution: &Convolution<'_>, results: &[Option<[usize; 2]>]) -> Tile {
 
 /// How long a tile takes for one picture, its products or the reading of its filters.
 fn cost(tile: Tile, results: [usize; 2]) -> usize {
-    let tiles: usize = results.iter().map(|length| length.div_ceil(tile.size())).product();
-    tile.side().pow(2) * tiles.max(TILES_PER_READING)
+    // a file may say anything of its pictures
+    let along = |length: usize| length.div_ceil(tile.size());
+    let tiles = results.into_iter().fold(1_usize, |tiles, length| tiles.saturating_mul(along(length)));
+    tile.side().pow(2).saturating_mul(tiles.max(TILES_PER_READING))
 }
 
 /// `node` as ours.

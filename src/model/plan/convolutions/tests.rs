@@ -175,6 +175,7 @@ fn of_small_pictures_the_tile_is_one_whose_filters_are_soon_read() {
         ("w", 1, [4, 4], 4),
         ("w", 1, [7, 7], 4),
         ("w", 1, [28, 20], 6),
+        ("w", 1, [1 << 61, 1 << 61], 6),
         ("large", 1, [4, 4], 4),
         ("large", 1, [14, 14], 5),
         ("large", 2, [14, 14], 3),
