@@ -141,14 +141,13 @@ unsafe fn rows<V: Vector, const BLOCK: usize, const COLUMNS: usize>(
     unsafe {
         for step in 0..steps {
             let count = each + usize::from(step < more);
-            let place = (first, at, ahead, pace);
             match count {
-                6 if most_pixels::<V>() >= 6 => pixels::<V, BLOCK, COLUMNS, 6>(product, place, sink),
-                5 if most_pixels::<V>() >= 5 => pixels::<V, BLOCK, COLUMNS, 5>(product, place, sink),
-                4 => pixels::<V, BLOCK, COLUMNS, 4>(product, place, sink),
-                3 => pixels::<V, BLOCK, COLUMNS, 3>(product, place, sink),
-                2 => pixels::<V, BLOCK, COLUMNS, 2>(product, place, sink),
-                1 => pixels::<V, BLOCK, COLUMNS, 1>(product, place, sink),
+                6 if most_pixels::<V>() >= 6 => pixels::<V, BLOCK, COLUMNS, 6>(product, first, at, ahead, pace, sink),
+                5 if most_pixels::<V>() >= 5 => pixels::<V, BLOCK, COLUMNS, 5>(product, first, at, ahead, pace, sink),
+                4 => pixels::<V, BLOCK, COLUMNS, 4>(product, first, at, ahead, pace, sink),
+                3 => pixels::<V, BLOCK, COLUMNS, 3>(product, first, at, ahead, pace, sink),
+                2 => pixels::<V, BLOCK, COLUMNS, 2>(product, first, at, ahead, pace, sink),
+                1 => pixels::<V, BLOCK, COLUMNS, 1>(product, first, at, ahead, pace, sink),
                 _ => {}
             }
             at += count;
@@ -167,7 +166,10 @@ const fn prefetches(columns: usize) -> usize {
 #[inline(always)]
 unsafe fn pixels<V: Vector, const BLOCK: usize, const COLUMNS: usize, const COUNT: usize>(
     product: Product,
-    (first, at, ahead, pace): (usize, usize, *const f32, usize),
+    first: usize,
+    at: usize,
+    ahead: *const f32,
+    pace: usize,
     sink: &mut impl Sink<V>,
 ) {
     // blocks of less than a register are of few inputs, whose filters stay in a cache
@@ -180,13 +182,17 @@ unsafe fn pixels<V: Vector, const BLOCK: usize, const COLUMNS: usize, const COUN
         let mut pixels = product.pixels.add(at * BLOCK);
         let mut fetched = 0;
         for _ in 0..product.blocks {
-            for pixel in (COUNT..2 * COUNT).filter(|_| whole) {
-                prefetch_line(pixels.wrapping_add(pixel * BLOCK));
+            if whole {
+                for pixel in COUNT..2 * COUNT {
+                    prefetch_line(pixels.wrapping_add(pixel * BLOCK));
+                }
             }
             for lane in 0..BLOCK {
-                for _ in (0..prefetches(COLUMNS)).filter(|_| whole) {
-                    prefetch_line(ahead.wrapping_add((fetched >> PLACES) * V::LANES));
-                    fetched += pace;
+                if whole {
+                    for _ in 0..prefetches(COLUMNS) {
+                        prefetch_line(ahead.wrapping_add((fetched >> PLACES) * V::LANES));
+                        fetched += pace;
+                    }
                 }
                 let weights: [V; COLUMNS] = std::array::from_fn(|column| V::load(filters.add(column * V::LANES)));
                 for (pixel, sums) in sums.iter_mut().enumerate() {

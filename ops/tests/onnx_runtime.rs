@@ -377,7 +377,7 @@ fn convolutions_refuse_what_does_not_fit() {
     assert!(message.contains("pads must be"), "{message}");
     let message = refusal([32, 16], Tile::Pixel, 1, block, &[1; 4]).expect("a runtime");
     assert!(message.contains("pads must be"), "{message}");
-    for (tile, stride) in [(Tile::Two, 2), (Tile::One, 3), (Tile::Pixel, -1)] {
+    for (tile, stride) in [(Tile::Two, 2), (Tile::One, 1), (Tile::One, 3), (Tile::Pixel, -1), (Tile::Stem, 1)] {
         let message = refusal([32, 16], tile, stride, block, &[0; 4]).expect("a runtime");
         assert!(message.contains("stride"), "{message}");
     }

@@ -129,14 +129,16 @@ fn count_in_graph(
     Ok(count)
 }
 
-/// A convolution of few pixels that has a filter for each pair of channels.
+/// A convolution of a size that a plan is for, which has a filter for each pair of channels.
 fn is_dense_convolution(node: &onnx::NodeProto) -> bool {
     let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name() == name);
+    let strides = attribute("strides").map_or(&[][..], |strides| &strides.ints);
     let is_standard = matches!(node.domain(), "" | "ai.onnx") && node.op_type() == "Conv";
     is_standard
-        && attribute("kernel_shape").is_some_and(|shape| matches!(shape.ints[..], [1, 1] | [3, 3]))
         && attribute("group").is_none_or(|group| group.i() == 1)
-        && attribute("strides").is_none_or(|strides| matches!(strides.ints[..], [1, 1] | [2, 2]))
+        && attribute("kernel_shape").is_some_and(|shape| {
+            matches!((&shape.ints[..], strides), ([1, 1] | [3, 3], [] | [1, 1] | [2, 2]) | ([7, 7], [2, 2]))
+        })
 }
 
 pub(super) fn is_ce_block(node: &onnx::NodeProto) -> bool {

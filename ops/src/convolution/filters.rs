@@ -61,10 +61,10 @@ fn square<const IN: usize>(
     mut put: impl FnMut(usize, f64),
 ) {
     for (row, down) in matrix.iter().enumerate() {
-        let line: [f64; MOST_TAPS] = std::array::from_fn(|column| {
-            let taps = down.iter().enumerate().filter(|_| column < down.len());
-            taps.map(|(at, weight)| weight * filter(at, column)).sum()
-        });
+        let mut line = [0.0; MOST_TAPS];
+        for (column, number) in line.iter_mut().enumerate().take(down.len()) {
+            *number = down.iter().enumerate().map(|(at, weight)| weight * filter(at, column)).sum();
+        }
         for (column, along) in matrix.iter().enumerate() {
             put(row * IN + column, along.iter().zip(line).map(|(weight, number)| weight * number).sum());
         }

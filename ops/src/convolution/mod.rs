@@ -3,9 +3,9 @@
 //! X is `[N, inputs / B, H * W, B]` in memory and Y `[N, outputs / B, H' * W', B]`, as the runtime's own convolutions have them (B is 16 with
 //! AVX-512, 8 with AVX2). Dilations are 1, there is one group; what follows in a residual network is taken along: `clamp(Y + addend)`.
 //!
-//! Those of 3x3 pixels take fewer products by Winograd's way, F(2x2, 3x3), F(3x3, 3x3) and F(4x4, 3x3) at strides of 1 and F(2x2, 3x3) at strides of 2; or they are the
-//! definition's sum, as those of 1x1 are. The one of 7x7 pixels at strides of 2 is made by F(4x4, 4x4). Results differ from the definition's by rounding: by about 1e-6 of the largest, 1e-5 for F(4x4), the same however
-//! work is split.
+//! Those of 3x3 pixels take fewer products by Winograd's way, F(2x2, 3x3), F(3x3, 3x3) and F(4x4, 3x3) at strides of 1 and F(2x2, 3x3) at strides
+//! of 2; or they are the definition's sum, as those of 1x1 are. The one of 7x7 pixels at strides of 2 is made by F(4x4, 4x4). Results differ from the
+//! definition's by rounding: by about 1e-6 of the largest, 5e-6 for F(3x3), 1e-5 for F(4x4), the same however work is split.
 //!
 //! Tiles go through it some at a time, as many as stay in a core's cache with all that is made of them; threads share the tiles, or the outputs,
 //! and never wait for each other. A network's filters fit into no cache: they are fetched while those before them are used. Nothing is allocated once

@@ -94,14 +94,13 @@ impl Transform<5, 3> for Three {
     unsafe fn pixels<V: Vector>([a, b, c, d, e]: [V; 5]) -> [V; 5] {
         unsafe {
             let (two, minus_two) = (V::splat(2.0), V::splat(-2.0));
-            let (near, far) = (a.sub(c), d.sub(b));
-            let odd = d.sub(c);
+            let (apart, next) = (d.sub(b), d.sub(c));
             [
-                near.mul_add(two, far),
-                b.mul_add(minus_two, odd),
-                b.sub(c).mul_add(two, odd),
-                far,
-                far.mul_add(minus_two, e.sub(c)),
+                a.sub(c).mul_add(two, apart),
+                b.mul_add(minus_two, next),
+                b.sub(c).mul_add(two, next),
+                apart,
+                apart.mul_add(minus_two, e.sub(c)),
             ]
         }
     }

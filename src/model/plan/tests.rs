@@ -14,8 +14,8 @@ use crate::model::onnx::{
 
 const CLASSES: usize = 16;
 
-/// Two convolutions with filters of this side and step, and a mean over the picture.
-fn network(side: i64, stride: i64) -> ModelProto {
+/// Two convolutions with filters of this side and step, and a mean over the picture, which has sides of `length` pixels.
+fn network(side: i64, stride: i64, length: i64) -> ModelProto {
     let convolution = |index: usize, x: &str| NodeProto {
         input: vec![x.into(), format!("w{index}")],
         output: vec![format!("y{index}")],
@@ -46,7 +46,7 @@ fn network(side: i64, stride: i64) -> ModelProto {
             filters("w0", [CLASSES as i64, 3, side, side]),
             filters("w1", [CLASSES as i64, 16, side, side]),
         ],
-        input: vec![tensor("pictures", &[3, 20, 20])],
+        input: vec![tensor("pictures", &[3, length, length])],
         output: vec![tensor("logits", &[CLASSES as i64])],
         ..GraphProto::default()
     };
@@ -79,13 +79,15 @@ fn tensor(name: &str, lengths: &[i64]) -> ValueInfoProto {
     ValueInfoProto { name: Some(name.into()), r#type: Some(value_type), ..ValueInfoProto::default() }
 }
 
-fn written(model: &ModelProto, folder: &Path) -> ModelDirectory {
+fn written(model: &ModelProto, length: i64, folder: &Path) -> ModelDirectory {
     let path = folder.join("plain/1");
     fs::create_dir_all(&path).expect("a folder");
     fs::write(path.join("model.onnx"), model.encode_to_vec()).expect("written");
     fs::write(path.join("labels.txt"), "a label\n".repeat(CLASSES)).expect("written");
-    let manifest = "schema_version = 1\ntask = \"classify\"\nlabels = \"labels.txt\"\n\
-         [preprocess]\ninput = \"pictures\"\nsize = [20, 20]\nresize = { mode = \"shorter_side\", to = 20 }\nmean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\n[head]\nkind = \"scores\"\noutput = \"logits\"\nactivation = \"softmax\"\n";
+    let manifest = format!(
+        "schema_version = 1\ntask = \"classify\"\nlabels = \"labels.txt\"\n\
+         [preprocess]\ninput = \"pictures\"\nsize = [{length}, {length}]\nresize = {{ mode = \"shorter_side\", to = {length} }}\nmean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\n[head]\nkind = \"scores\"\noutput = \"logits\"\nactivation = \"softmax\"\n"
+    );
     fs::write(path.join("model.toml"), manifest).expect("written");
     ModelDirectory::read(&path).expect("a good directory")
 }
@@ -99,12 +101,14 @@ fn answer(network: &Network, directory: &ModelDirectory) -> Vec<ArrayD<f32>> {
 
 #[test]
 fn a_network_without_ce_blocks_is_planned_for_its_convolutions() {
-    for (side, stride, winograd) in [(3, 1, 1), (3, 2, 0), (1, 1, 0), (1, 2, 0)] {
+    let sizes = [(3, 1, 20, 1), (3, 2, 20, 0), (3, 2, 40, 1), (1, 1, 20, 0), (1, 2, 20, 0), (7, 2, 40, 1)];
+    for (side, stride, length, winograd) in sizes {
         let folder = tempfile::tempdir().expect("a folder");
-        let directory = written(&network(side, stride), folder.path());
+        let directory = written(&network(side, stride, length), length, folder.path());
         let planned = Network::of(&directory, &PlanOptions::default());
         let expected = Coverage { convolutions: 1, winograd, ..Coverage::default() };
-        assert_eq!(planned.coverage(), Some(expected), "{}: the first reads the picture as it is", planned.origin());
+        // of two, the first reads the picture as it is; of 7x7 pixels that is the only one that is ours
+        assert_eq!(planned.coverage(), Some(expected), "{side}x{side} pixels: {}", planned.origin());
         let plain = Network::of_file(&directory, "to compare");
         let (expected, actual) = (answer(&plain, &directory), answer(&planned, &directory));
         assert!(is_close(&expected[0], &actual[0], 1e-5), "{expected:?}, {actual:?}");
@@ -113,9 +117,9 @@ fn a_network_without_ce_blocks_is_planned_for_its_convolutions() {
 
 #[test]
 fn a_network_with_nothing_to_plan_pays_for_no_plan() {
-    for (side, stride) in [(5, 1), (3, 3)] {
+    for (side, stride) in [(5, 1), (3, 3), (7, 1)] {
         let folder = tempfile::tempdir().expect("a folder");
-        let directory = written(&network(side, stride), folder.path());
+        let directory = written(&network(side, stride, 20), 20, folder.path());
         let network = Network::of(&directory, &PlanOptions::default());
         assert!(matches!(network.origin(), Origin::None(reason) if reason.contains("neither")), "{}", network.origin());
     }
@@ -124,14 +128,14 @@ fn a_network_with_nothing_to_plan_pays_for_no_plan() {
 #[test]
 fn weights_in_other_files_are_not_planned() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut model = network(3, 1);
+    let mut model = network(3, 1, 20);
     let weights = &mut model.graph.as_mut().expect("a graph").initializer[1];
     let bytes = weights.raw_data.take().expect("numbers");
     weights.data_location = Some(DataLocation::External as i32);
     weights.external_data = vec![StringStringEntryProto { key: Some("location".into()), value: Some("w1.bin".into()) }];
     fs::create_dir_all(folder.path().join("plain/1")).expect("a folder");
     fs::write(folder.path().join("plain/1/w1.bin"), bytes).expect("written");
-    let directory = written(&model, folder.path());
+    let directory = written(&model, 20, folder.path());
     let network = Network::of(&directory, &PlanOptions::default());
     assert!(matches!(network.origin(), Origin::None(reason) if reason.contains("other files")), "{}", network.origin());
     answer(&network, &directory);
